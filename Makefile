@@ -1,0 +1,52 @@
+# langgraph-lambda: `make` prints this help.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8123
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow check format lint types imports build bench bench-checkpoints constraints clean
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready ## create .venv with everything pinned
+
+run: setup ## start the local server on 127.0.0.1:8123 (PORT=…)
+	$(BIN)/python -m handler --config langgraph.json --host 127.0.0.1 --port $(PORT)
+
+test: setup ## run every test but the slow ones
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+test-slow: setup ## run the tests that take real time
+	$(BIN)/python -m pytest -m slow
+
+format: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+check: lint types imports test ## all that CI runs
+
+constraints: ## pin again what .[dev] resolves to
+	$(PYTHON) -m venv $(VENV)-pins
+	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check --upgrade '.[dev]'
+	$(VENV)-pins/bin/python -m pip freeze --exclude langgraph-lambda | grep -v ' @ ' > constraints.txt
+	rm -rf $(VENV)-pins
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) $(VENV)-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

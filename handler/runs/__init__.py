@@ -1,0 +1,1 @@
+"""The run lifecycle: admission, driving under one lease, waiting, settling."""

@@ -1,0 +1,130 @@
+"""One DynamoDB table: sends the requests that `statements` builds and turns refusals into domain terms."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handler.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+"""A DynamoDB item in the low-level form: `{"name": {"S": "value"}}`."""
+
+
+class ConditionRefused(Exception):  # noqa: N818 - a condition, not a failure
+    """A conditional write was refused; `items` are the items as they stood (None: there was none, or none was reported).
+
+    For a single write `items` has one element, for a transaction one per action; `refused` tells which actions'
+    own conditions failed.
+    """
+
+    def __init__(self, items: list[Item | None], refused: list[bool]) -> None:
+        super().__init__("a conditional write was refused")
+        self.items = items
+        self.refused = refused
+
+    @property
+    def item(self) -> Item | None:
+        """The refused item of a single write."""
+        return self.items[0]
+
+
+class Table:
+    """A table by name and a boto3 client; thread-safe, as the client is."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self.client = client
+        self.name = name
+
+    def get(self, request: Mapping[str, Any]) -> Item | None:
+        """Send GetItem; None when there is no such item."""
+        return self._send("get_item", request).get("Item")
+
+    def put(self, request: Mapping[str, Any]) -> None:
+        """Send PutItem; raise ConditionRefused when its condition fails."""
+        self._send("put_item", request)
+
+    def update(self, request: Mapping[str, Any]) -> Item:
+        """Send UpdateItem and return the attributes it was asked to return."""
+        attributes: Item = self._send("update_item", request).get("Attributes", {})
+        return attributes
+
+    def delete(self, request: Mapping[str, Any]) -> Item | None:
+        """Send DeleteItem and return the old item if it was asked for and existed."""
+        return self._send("delete_item", request).get("Attributes")
+
+    def query(self, request: Mapping[str, Any]) -> Iterator[Item]:
+        """Send Query page after page, lazily, until the last page or until the caller stops."""
+        start: dict[str, Any] = {}
+        while True:
+            page = self._send("query", {**request, **start})
+            yield from page.get("Items", [])
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def query_page(self, request: Mapping[str, Any]) -> tuple[list[Item], Item | None]:
+        """Send one Query; return its items and the key to go on from (None: no more)."""
+        page = self._send("query", request)
+        return page.get("Items", []), page.get("LastEvaluatedKey")
+
+    def transact(self, actions: list[dict[str, Any]]) -> None:
+        """Send TransactWriteItems; raise ConditionRefused when a condition fails."""
+        named = [{kind: {"TableName": self.name, **body} for kind, body in action.items()} for action in actions]
+        self._call("transact_write_items", {"TransactItems": named})
+
+    def batch_delete(self, keys: list[Item]) -> None:
+        """Delete items by key, 25 a request, until none is left unprocessed."""
+        for start in range(0, len(keys), 25):
+            todo = [{"DeleteRequest": {"Key": key}} for key in keys[start : start + 25]]
+            while todo:
+                left = self._call("batch_write_item", {"RequestItems": {self.name: todo}})
+                todo = left.get("UnprocessedItems", {}).get(self.name, [])
+
+    def _send(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call(operation, {"TableName": self.name, **request})
+
+    def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            response: dict[str, Any] = getattr(self.client, operation)(**request)
+        except ClientError as error:
+            raise refusal(error) from error
+        except BotoCoreError as error:
+            raise StorageUnavailable(f"DynamoDB {operation} failed: {type(error).__name__}") from error
+        return response
+
+
+def refusal(error: ClientError) -> Exception:
+    """The domain's name for a client error; errors that no caller can mend stay as they are."""
+    response: Any = error.response
+    code = response.get("Error", {}).get("Code", "")
+    if code == "ConditionalCheckFailedException":
+        return ConditionRefused([response.get("Item")], [True])
+    if code == "TransactionCanceledException":
+        reasons = response.get("CancellationReasons", [])
+        if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+            return ConditionRefused(
+                [reason.get("Item") for reason in reasons],
+                [reason.get("Code") == "ConditionalCheckFailed" for reason in reasons],
+            )
+        return StorageUnavailable("DynamoDB transaction cancelled: " + ", ".join(str(r.get("Code")) for r in reasons))
+    if code in RETRYABLE:
+        return StorageUnavailable(f"DynamoDB refused: {code}")
+    return error
+
+
+RETRYABLE = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    }
+)
+"""Codes after which the same request may succeed; botocore has retried them before they arrive here."""
