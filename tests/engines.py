@@ -1,0 +1,224 @@
+"""The DynamoDB and SQS engines that tests run on: moto behind one lock, and ministack, whose conditions are atomic.
+
+| engine             | conditions                     | for                                                     |
+|--------------------|--------------------------------|---------------------------------------------------------|
+| `moto_serialised`  | sound: one request at a time   | all but concurrency; requests can be seen and counted    |
+| `ministack`        | atomic under concurrent load   | races; the second opinion on what an expression means    |
+"""
+
+import io
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+REGION = "us-east-1"
+START_SECONDS = 30.0
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+DUMMY_CREDENTIALS = {
+    "aws_access_key_id": "testing",
+    "aws_secret_access_key": "testing",
+    "aws_session_token": "testing",
+}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+}
+"""What a process needs that makes its own clients; AWS_ENDPOINT_URL is the engine's."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine; clients are made once and never retry, so that a test sees each refusal."""
+
+    name: str
+    endpoint_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables with which any AWS client talks to this engine."""
+        return {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.endpoint_url}
+
+    def dynamodb(self) -> "DynamoDBClient":
+        """The engine's DynamoDB client."""
+        return self._dynamodb
+
+    def sqs(self) -> "SQSClient":
+        """The engine's SQS client."""
+        return self._sqs
+
+    def create_table(self, name: str) -> str:
+        """Create a table with the project's keys and return its name."""
+        self._dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": "PK", "AttributeType": "S"},
+                {"AttributeName": "SK", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        return name
+
+    def new_dynamodb(self) -> "DynamoDBClient":
+        """A client of its own, with a connection pool of its own."""
+        return boto3.client("dynamodb", **self._client_options())
+
+    @cached_property
+    def _dynamodb(self) -> "DynamoDBClient":
+        return self.new_dynamodb()
+
+    @cached_property
+    def _sqs(self) -> "SQSClient":
+        return boto3.client("sqs", **self._client_options())
+
+    def _client_options(self) -> dict[str, Any]:
+        config = Config(retries={"total_max_attempts": 1}, max_pool_connections=50, proxies={})
+        return {
+            "region_name": REGION,
+            "endpoint_url": self.endpoint_url,
+            "config": config,
+            **DUMMY_CREDENTIALS,
+        }
+
+
+@contextmanager
+def moto_serialised(wrap: Callable[[WsgiApp], WsgiApp] | None = None) -> Iterator[Engine]:
+    """Serve moto on a free port of 127.0.0.1, one request at a time; `wrap` may put WSGI middleware inside the lock.
+
+    moto checks a condition and writes without a lock of its own. The connections are threads, so that keep-alive
+    works; the application is entered by one at a time. State is moto's own, shared by all servers of the process.
+    """
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class QuietHandler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # HTTP header and body are two small writes: without this each response waits for a delayed ACK
+        disable_nagle_algorithm = True
+
+        def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+            """Say nothing."""
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    backend: WsgiApp = DomainDispatcherApplication(create_backend_app)
+    app = one_at_a_time(wrap(backend) if wrap else backend)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    server.block_on_close = False  # type: ignore[attr-defined]
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    serving.start()
+    try:
+        yield Engine("moto", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join(5)
+
+
+def one_at_a_time(app: WsgiApp) -> WsgiApp:
+    """Put one lock around a WSGI application, held until the whole body is there."""
+    lock = threading.Lock()
+
+    def serialised(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+        with lock:
+            return list(app(environ, start_response))
+
+    return serialised
+
+
+MINISTACK_PROGRAM = """
+import os, sys, threading
+
+def leave_with_parent():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+threading.Thread(target=leave_with_parent, daemon=True).start()
+from ministack.app import main
+main()
+"""
+"""ministack until its standard input closes, which it does however the parent ends."""
+
+
+@contextmanager
+def ministack() -> Iterator[Engine]:
+    """Run ministack (DynamoDB and SQS only) as a subprocess on a free port of 127.0.0.1; end it on exit."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ministack-") as directory:
+        environment = {
+            **os.environ,
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "SERVICES": "dynamodb,sqs",
+            "LOG_LEVEL": "ERROR",
+            "PERSIST_STATE": "0",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "DOCKER_HOST": f"unix://{directory}/no-docker.sock",
+            "TMPDIR": directory,
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-c", MINISTACK_PROGRAM],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await_health(process, f"http://127.0.0.1:{port}/_ministack/health")
+            yield Engine("ministack", f"http://127.0.0.1:{port}")
+        finally:
+            if process.stdin:
+                process.stdin.close()
+            process.kill()
+            process.wait(10)
+
+
+def await_health(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Return once `url` answers; raise when the process has ended or time is up."""
+    # no proxy of the environment may stand between a test and its own loopback server
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None:
+        try:
+            with opener.open(url, timeout=1):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no answer from {url} in {START_SECONDS} s") from None
+            time.sleep(0.02)
+    raise RuntimeError(f"ministack ended with status {process.returncode}")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
