@@ -14,8 +14,8 @@ Item = dict[str, Any]
 """A DynamoDB item in the low-level form: `{"name": {"S": "value"}}`."""
 
 
-class ConditionRefused(Exception):  # noqa: N818 - a condition, not a failure
-    """A conditional write was refused; `items` are the items as they stood (None: there was none, or none was reported).
+class ConditionRefused(Exception):
+    """A conditional write was refused; `items` are the items as they stood (None: there was none, or it was not told).
 
     For a single write `items` has one element, for a transaction one per action; `refused` tells which actions'
     own conditions failed.

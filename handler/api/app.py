@@ -1,0 +1,51 @@
+"""The ASGI application: routes, and the one table from errors to statuses."""
+
+import logging
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from handler import __version__
+from handler.api import assistants, runs, system, threads
+from handler.api.answers import error_answer, status_of
+from handler.api.services import Services
+from handler.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over a service."""
+    app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None)
+    app.state.services = services
+    for router in (system.router, assistants.router, threads.router, runs.router):
+        app.include_router(router)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unexpected_error)
+    return app
+
+
+async def _service_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - registered for nothing else
+    headers = {"Retry-After": "1"} if status_of(error) == 503 else None
+    return error_answer(status_of(error), str(error), headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    return error_answer(error.status_code, str(error.detail), error.headers)
+
+
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return error_answer(422, f"{where}: {first['msg']}")
+
+
+async def _unexpected_error(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", extra={"path": request.url.path, "error": type(error).__name__}, exc_info=error)
+    return error_answer(500, "Internal Server Error")

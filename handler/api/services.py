@@ -1,0 +1,49 @@
+"""What the routes work with; bootstrap fills it, and `app.state.services` holds it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import anyio.to_thread
+from fastapi import Request
+
+from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore
+from handler.runs.admission import Admission
+from handler.runs.driver import Driver
+from handler.runs.graphs import Graphs
+from handler.runs.loop import GraphLoop
+from handler.runs.states import States
+from handler.runs.waiter import Waiter
+from handler.settings import Settings
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The service behind the API."""
+
+    settings: Settings
+    clock: Clock
+    threads: ThreadStore
+    runs: RunStore
+    assistants: AssistantStore
+    graphs: Graphs
+    loop: GraphLoop
+    admission: Admission
+    driver: Driver
+    waiter: Waiter
+    states: States
+
+    async def offload(
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Result:
+        """Run blocking work on a thread."""
+        return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))
+
+
+def services_of(request: Request) -> Services:
+    """The service that the application was built with."""
+    services: Services = request.app.state.services
+    return services

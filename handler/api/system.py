@@ -1,0 +1,30 @@
+"""/ok and /info."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from handler import __version__
+from handler.api.answers import json_answer
+from handler.api.services import Services, services_of
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/ok")
+async def ok() -> Response:
+    """Whether the server answers."""
+    return json_answer({"ok": True, "services": {}})
+
+
+@router.get("/info")
+async def info(services: Annotated[Services, Depends(services_of)]) -> Response:
+    """Which server this is, and what it serves."""
+    return json_answer(
+        {
+            "version": __version__,
+            "flags": {"assistants": True, "crons": False, "langsmith": False},
+            "host": {"kind": "self-hosted"},
+            "graphs": list(services.graphs.ids),
+        }
+    )

@@ -1,0 +1,140 @@
+"""/threads, as `client.threads` calls it."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+
+from handler.api.answers import json_answer
+from handler.api.auth import caller_of
+from handler.api.bodies import body_of, documented
+from handler.api.schemas import ThreadCreateBody, ThreadPatchBody, as_uuid, shown_thread
+from handler.api.services import Services, services_of
+from handler.domain.models import Caller, JsonObject, Thread, new_run_id
+from handler.domain.status import ThreadStatus
+from handler.errors import NotSupported, ThreadExists, ThreadNotFound
+
+router = APIRouter(tags=["threads"])
+
+RESERVED_METADATA = ("thread_id", "assistant_id")
+"""Names that callers cannot set on a thread."""
+
+
+async def answer_with(services: Services, thread: Thread) -> Response:
+    """A thread with the values and interrupts at the end of its last run."""
+    values, interrupts = await services.loop.run(services.states.summary(thread))
+    return json_answer(shown_thread(thread, values, interrupts))
+
+
+async def thread_of(services: Services, caller: Caller, thread_id: str) -> Thread:
+    """The caller's thread; ThreadNotFound for any other."""
+    canonical = as_uuid(thread_id, "thread")
+    thread = await services.offload(services.threads.get, caller.tenant, canonical)
+    if thread is None:
+        raise ThreadNotFound(canonical)
+    return thread
+
+
+def own_metadata(metadata: JsonObject) -> JsonObject:
+    """Metadata without the names that are not the caller's to set."""
+    return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
+
+
+def with_graph(thread: Thread) -> Thread:
+    """The thread, bound to the graph that its metadata name."""
+    graph_id = thread.metadata.get("graph_id")
+    return replace(thread, graph_id=graph_id) if isinstance(graph_id, str) else thread
+
+
+@router.post("/threads", openapi_extra=documented(ThreadCreateBody))
+async def create_thread(
+    body: Annotated[ThreadCreateBody, Depends(body_of(ThreadCreateBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Create a thread."""
+    if body.ttl is not None:
+        raise NotSupported("ttl is not supported yet")
+    if body.supersteps:
+        raise NotSupported("supersteps is not supported yet")
+    now = services.clock()
+    thread = with_graph(
+        Thread(
+            tenant=caller.tenant,
+            thread_id=as_uuid(body.thread_id, "thread") if body.thread_id else new_run_id(),
+            status=ThreadStatus.IDLE,
+            created_at=now,
+            updated_at=now,
+            metadata=own_metadata(body.metadata),
+        )
+    )
+    if not await services.offload(services.threads.create, thread):
+        if body.if_exists == "raise":
+            raise ThreadExists(thread.thread_id)
+        thread = await thread_of(services, caller, thread.thread_id)
+    return await answer_with(services, thread)
+
+
+@router.get("/threads/{thread_id}")
+async def get_thread(
+    thread_id: str,
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Read a thread."""
+    return await answer_with(services, await thread_of(services, caller, thread_id))
+
+
+@router.patch("/threads/{thread_id}", openapi_extra=documented(ThreadPatchBody))
+async def patch_thread(
+    thread_id: str,
+    body: Annotated[ThreadPatchBody, Depends(body_of(ThreadPatchBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+    prefer: Annotated[str, Header()] = "",
+) -> Response:
+    """Merge metadata into a thread's, key by key at the top level."""
+    if body.ttl is not None:
+        raise NotSupported("ttl is not supported yet")
+    canonical = as_uuid(thread_id, "thread")
+    changes = own_metadata(body.metadata)
+    thread = await services.offload(
+        services.threads.merge_metadata, caller.tenant, canonical, changes, services.clock()
+    )
+    if thread is None:
+        raise ThreadNotFound(canonical)
+    if prefer == "return=minimal":
+        return Response(status_code=204)
+    return await answer_with(services, thread)
+
+
+@router.delete("/threads/{thread_id}", status_code=204)
+async def delete_thread(
+    thread_id: str,
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Delete a thread with its runs and checkpoints."""
+    canonical = as_uuid(thread_id, "thread")
+    if not await services.offload(services.threads.delete, caller.tenant, canonical):
+        raise ThreadNotFound(canonical)
+    return Response(status_code=204)
+
+
+@router.get("/threads/{thread_id}/state")
+async def get_state(
+    thread_id: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Read the latest state of a thread, also while a run is under way."""
+    thread = await thread_of(services, caller, thread_id)
+    subgraphs = truthy(request.query_params.get("subgraphs"))
+    state: Any = await services.loop.run(services.states.state(thread, subgraphs=subgraphs))
+    return json_answer(state)
+
+
+def truthy(value: str | None) -> bool:
+    """Whether a query parameter says yes."""
+    return (value or "").lower() in ("true", "1", "yes", "on")

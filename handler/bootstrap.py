@@ -1,0 +1,106 @@
+"""The composition root: the only module that names concrete classes, and where fakes enter."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from handler.api.app import create_app
+from handler.api.services import Services
+from handler.domain.models import Claim, utc_now
+from handler.domain.ports import Clock, SaverFactory
+from handler.runs.admission import Admission
+from handler.runs.driver import Driver
+from handler.runs.graphs import Graphs, read_config
+from handler.runs.loop import GraphLoop
+from handler.runs.states import States
+from handler.runs.waiter import Waiter
+from handler.settings import Settings, get_settings
+from handler.storage.assistants import SystemAssistants
+from handler.storage.runs import DynamoDBRuns
+from handler.storage.schema import TABLE
+from handler.storage.table import Table
+from handler.storage.threads import DynamoDBThreads
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CLIENT_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=2,
+    read_timeout=5,
+    max_pool_connections=50,
+    tcp_keepalive=True,
+)
+"""Fails within a wait's window; botocore retries throttling and lost connections, with backoff and jitter."""
+
+
+def dynamodb_client() -> "DynamoDBClient":
+    """The client of this process, as the environment configures it."""
+    return boto3.client("dynamodb", config=CLIENT_CONFIG)
+
+
+def build_services(
+    settings: Settings | None = None,
+    *,
+    dynamodb: "DynamoDBClient | None" = None,
+    clock: Clock = utc_now,
+) -> Services:
+    """The service, wired; every argument replaces a default."""
+    settings = settings or get_settings()
+    table = Table(dynamodb or dynamodb_client(), settings.table_name)
+    savers = Savers(table, settings)
+    graphs = Graphs(read_config(settings.langgraph_config))
+    threads = DynamoDBThreads(table, savers.delete_log)
+    runs = DynamoDBRuns(table, clock)
+    admission = Admission(runs, clock)
+    driver = Driver(runs, graphs, savers, clock)
+    waiter = Waiter(threads, runs, admission, driver, graphs, savers)
+    driver.wake = lambda _run, following: waiter.turn_has_come(following)
+    descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
+    return Services(
+        settings=settings,
+        clock=clock,
+        threads=threads,
+        runs=runs,
+        assistants=SystemAssistants(descriptions, clock()),
+        graphs=graphs,
+        loop=GraphLoop(),
+        admission=admission,
+        driver=driver,
+        waiter=waiter,
+        states=States(graphs, savers),
+    )
+
+
+def build_app(settings: Settings | None = None, **replaced: Any) -> "FastAPI":
+    """The application over the service."""
+    return create_app(build_services(settings, **replaced))
+
+
+def create_table(client: "DynamoDBClient", name: str) -> None:
+    """Create the table where no template does, unless it is there."""
+    if name not in client.list_tables()["TableNames"]:
+        client.create_table(TableName=name, **TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Savers(SaverFactory):
+    """Makes checkpointers over the table; langgraph is imported when the first one is made."""
+
+    table: Table
+    settings: Settings
+
+    def __call__(self, tenant: str, claim: Claim | None = None) -> Any:
+        """A saver that writes under the claim's lease, or one that only reads."""
+        from handler.storage.checkpointer import DynamoDBSaver
+
+        if claim is None:
+            return DynamoDBSaver(self.table, tenant=tenant)
+        return DynamoDBSaver(self.table, tenant=tenant, epoch=claim.lease.epoch)
+
+    def delete_log(self, tenant: str, thread_id: str) -> None:
+        """Delete a thread's checkpoints."""
+        self(tenant).delete_thread(thread_id)

@@ -1,0 +1,28 @@
+"""The lease on a thread: who may drive it, until when, and the fencing epoch that orders its holders."""
+
+from dataclasses import dataclass
+
+LEASE_MS = 60_000
+"""How long a lease lasts unless renewed, in milliseconds."""
+
+HEARTBEAT_S = 20.0
+"""How often a driver renews its lease, in seconds; a shorter run never does."""
+
+CLOCK_SKEW_MS = 2_000
+"""How far two machines' clocks may differ: a lease counts as dead only this long after its end, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One holder's right to drive a thread. Safety rests on the checkpointer's sequence, never on `until_ms`."""
+
+    owner: str
+    """Unique to one acquisition, so that a retry recognises its own write."""
+    epoch: int
+    """Grows with every acquisition and never falls."""
+    until_ms: int
+    """End of the lease, in milliseconds since 1970."""
+
+    def is_dead(self, now_ms: int) -> bool:
+        """Whether others may try to take over."""
+        return self.until_ms + CLOCK_SKEW_MS < now_ms

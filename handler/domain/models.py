@@ -1,0 +1,167 @@
+"""The things of the service as frozen values: threads, runs, assistants, callers."""
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from handler.domain.lease import Lease
+from handler.domain.status import TERMINAL, RunStatus, ThreadStatus
+
+JsonObject = dict[str, Any]
+
+SYSTEM_NAMESPACE = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
+"""Namespace of the system assistants' ids, as the reference server derives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request; the tenant is part of every key."""
+
+    tenant: str
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """A graph together with a configuration; each graph of langgraph.json has a system assistant."""
+
+    assistant_id: str
+    graph_id: str
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    config: JsonObject = field(default_factory=dict)
+    context: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    version: int = 1
+    description: str | None = None
+
+
+def system_assistant_id(graph_id: str) -> str:
+    """The id of a graph's system assistant."""
+    return str(uuid.uuid5(SYSTEM_NAMESPACE, graph_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation: metadata, the lease that guards it, and where its state stands."""
+
+    tenant: str
+    thread_id: str
+    status: ThreadStatus
+    """What the last run left; `shown_status` is what callers see."""
+    created_at: datetime
+    updated_at: datetime
+    state_updated_at: datetime | None = None
+    """When the last run ended; None: none has."""
+    metadata: JsonObject = field(default_factory=dict)
+    graph_id: str | None = None
+    """The graph that last ran on the thread."""
+    assistant_id: str | None = None
+    epoch: int = 0
+    """The highest epoch ever granted."""
+    lease: Lease | None = None
+    active_run: str | None = None
+    """The run that holds the thread, with a live driver or without."""
+    queue: tuple[str, ...] = ()
+    """Ids of the pending runs, in order of arrival."""
+    clean: bool = True
+    """Whether the last holder let go in good order; otherwise the next one has to fence the log first."""
+    checkpoint_id: str | None = None
+    """The root checkpoint at the end of the last run; None: no run has left one."""
+    error: JsonObject | None = None
+    """Why the last run failed: `{"error": class, "message": text}`."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run holds the thread or waits for it."""
+        return self.active_run is not None or bool(self.queue)
+
+    @property
+    def shown_status(self) -> ThreadStatus:
+        """The status as callers see it."""
+        return ThreadStatus.BUSY if self.busy else self.status
+
+    @property
+    def shown_metadata(self) -> JsonObject:
+        """The metadata as callers see it: the last run's graph and assistant are part of it."""
+        names = {"graph_id": self.graph_id, "assistant_id": self.assistant_id}
+        return {**self.metadata, **{name: value for name, value in names.items() if value is not None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of an assistant on a thread."""
+
+    tenant: str
+    thread_id: str
+    run_id: str
+    assistant_id: str
+    graph_id: str
+    status: RunStatus
+    created_at: datetime
+    updated_at: datetime
+    multitask_strategy: str
+    metadata: JsonObject = field(default_factory=dict)
+    kwargs: JsonObject = field(default_factory=dict)
+    """What was asked for: input, command, config, context and the other fields of the body that shape the run."""
+    attempt: int = 0
+    """How many drivers have started on it."""
+    handoffs: int = 0
+    """How many of those were handed the run by their predecessor."""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: JsonObject | None = None
+    checkpoint_id: str | None = None
+    """The root checkpoint at its end."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the status is final."""
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run together with the lease under which the holder of this value drives it."""
+
+    run: Run
+    lease: Lease
+    clean: bool
+    """Whether the last holder let go in good order; otherwise the log has to be fenced before the first super-step."""
+    resumes: bool = False
+    """Whether an earlier driver has worked on the run, so that it goes on from the last checkpoint."""
+    undisturbed: bool = False
+    """Whether nobody has held the thread since this process last did, so that its cached state is the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended, as it is written to run and thread in one transaction."""
+
+    status: RunStatus
+    thread_status: ThreadStatus
+    error: JsonObject | None = None
+    checkpoint_id: str | None = None
+
+
+def new_run_id() -> str:
+    """A version 7 UUID: unique, and sorted by the time of its making."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = int.from_bytes(milliseconds.to_bytes(6, "big") + os.urandom(10), "big")
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    return str(uuid.UUID(int=value))
+
+
+def utc_now() -> datetime:
+    """The wall clock; whoever needs time is handed this function or a fake of it."""
+    return datetime.now(UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,83 @@
+"""What the run lifecycle and the API need of the world, as protocols that `storage` fulfils."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from handler.domain.lease import Lease
+from handler.domain.models import Assistant, Claim, JsonObject, Outcome, Run, Thread
+from handler.domain.status import RunStatus
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+Clock = Callable[[], datetime]
+"""Returns the present moment in UTC."""
+
+
+class ThreadStore(Protocol):
+    """Threads by tenant and id."""
+
+    def create(self, thread: Thread) -> bool:
+        """Store a new thread; False if there is one with this id already."""
+
+    def get(self, tenant: str, thread_id: str) -> Thread | None:
+        """Read a thread, strongly consistent."""
+
+    def merge_metadata(self, tenant: str, thread_id: str, changes: JsonObject, now: datetime) -> Thread | None:
+        """Merge `changes` into the metadata, key by key at the top level; None if there is no such thread."""
+
+    def delete(self, tenant: str, thread_id: str) -> bool:
+        """Delete a thread with its runs and checkpoints; False if there is no such thread."""
+
+
+class RunStore(Protocol):
+    """Runs, and the transactions in which a run and its thread change together.
+
+    A method that returns None was refused by the thread's present state: read, decide anew, try again.
+    """
+
+    def get(self, tenant: str, thread_id: str, run_id: str) -> Run | None:
+        """Read a run, strongly consistent."""
+
+    def list(self, tenant: str, thread_id: str, *, limit: int, offset: int, status: RunStatus | None) -> Sequence[Run]:
+        """Read the runs of a thread, newest first."""
+
+    def admit(self, run: Run, lease: Lease, *, seen: Thread | None, new_thread: Thread | None) -> Claim | Thread:
+        """Accept a run on a free thread and take the lease; the thread as it stands if it cannot be had like this.
+
+        `seen` is the thread as it was read (its epoch must still hold), None to try without having looked;
+        `new_thread` is created if it is not there.
+        """
+
+    def enqueue(self, run: Run) -> Thread | None:
+        """Accept a run behind others on a busy thread; the thread as it stands if it was refused, None if accepted."""
+
+    def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
+        """Take the lease for the pending run at the head of the queue."""
+
+    def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
+        """Take the lease for a run whose driver is gone or has handed it on."""
+
+    def renew(self, claim: Claim, lease: Lease) -> None:
+        """Prolong the lease; LeaseLost if another has it."""
+
+    def settle(self, claim: Claim, outcome: Outcome, now: datetime) -> str | None:
+        """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it."""
+
+
+class AssistantStore(Protocol):
+    """Assistants by id; those of langgraph.json's graphs are always there."""
+
+    def get(self, tenant: str, assistant_id: str) -> Assistant | None:
+        """Read an assistant."""
+
+    def list(self, tenant: str) -> Sequence[Assistant]:
+        """Read all assistants of a tenant."""
+
+
+class SaverFactory(Protocol):
+    """Makes the checkpointer through which one driver or one reader sees a tenant's threads."""
+
+    def __call__(self, tenant: str, claim: Claim | None = None) -> "BaseCheckpointSaver[str]":
+        """A saver that writes under the claim's lease, or one that only reads."""

@@ -1,0 +1,228 @@
+"""The graphs of a langgraph.json: found, loaded and opened for one run."""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from handler.domain.models import JsonObject
+from handler.errors import GraphLoadError
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.pregel import Pregel
+
+    Graph = Pregel[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """Where a graph is to be found: `path.py:name` or `package.module:name`."""
+
+    graph_id: str
+    source: str
+    attribute: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GraphConfig:
+    """What this server reads of a langgraph.json; relative paths are relative to `directory`."""
+
+    directory: Path
+    graphs: Mapping[str, GraphSpec]
+    dependencies: tuple[str, ...] = ()
+    env: Mapping[str, str] | None = None
+
+
+def read_config(path: Path) -> GraphConfig:
+    """Read a langgraph.json; GraphLoadError says what is wrong with it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraphLoadError(f"{path}: no such file") from None
+    except (ValueError, OSError) as error:
+        raise GraphLoadError(f"{path}: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("graphs"), dict) or not content["graphs"]:
+        raise GraphLoadError(f'{path}: "graphs" must be an object with at least one graph')
+    directory = path.resolve().parent
+    dependencies = content.get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(entry, str) for entry in dependencies):
+        raise GraphLoadError(f'{path}: "dependencies" must be a list of strings')
+    return GraphConfig(
+        directory=directory,
+        graphs={name: _read_spec(path, name, value) for name, value in content["graphs"].items()},
+        dependencies=tuple(dependencies),
+        env=_read_env(path, directory, content.get("env")),
+    )
+
+
+def _read_spec(path: Path, graph_id: str, value: Any) -> GraphSpec:
+    description = None
+    if isinstance(value, dict):
+        description = value.get("description")
+        value = value.get("path")
+    if not isinstance(value, str) or ":" not in value:
+        raise GraphLoadError(f'{path}: graph "{graph_id}" must be "path/to/file.py:attribute"')
+    source, _, attribute = value.rpartition(":")
+    if Path(source).suffix in {".js", ".mjs", ".ts", ".mts", ".cjs", ".tsx"}:
+        raise GraphLoadError(f'{path}: graph "{graph_id}" is a JavaScript graph ({source}), which is not supported')
+    return GraphSpec(graph_id=graph_id, source=source, attribute=attribute, description=description)
+
+
+def _read_env(path: Path, directory: Path, value: Any) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {str(name): str(content) for name, content in value.items()}
+    if not isinstance(value, str):
+        raise GraphLoadError(f'{path}: "env" must be a file name or an object')
+    from dotenv import dotenv_values
+
+    file = directory / value
+    if not file.is_file():
+        raise GraphLoadError(f'{path}: "env" names {value}, and there is no such file')
+    return {name: content for name, content in dotenv_values(file).items() if content is not None}
+
+
+class Graphs:
+    """The graphs of one langgraph.json; each is imported when it is first needed."""
+
+    def __init__(self, config: GraphConfig) -> None:
+        self.config = config
+        self._loaded: dict[str, Any] = {}
+        self._prepared = False
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The graphs' names."""
+        return tuple(self.config.graphs)
+
+    def load(self, graph_id: str) -> Any:
+        """Import a graph's attribute; GraphLoadError names file and attribute."""
+        if graph_id not in self._loaded:
+            self._prepare()
+            spec = self.config.graphs[graph_id]
+            loaded = self._attribute(spec)
+            if not (_is_graph(loaded) or _is_builder(loaded) or callable(loaded)):
+                raise GraphLoadError(
+                    f"graph {graph_id!r}: {spec.source}:{spec.attribute} is a {type(loaded).__name__}, "
+                    "neither a graph nor a function that makes one"
+                )
+            self._loaded[graph_id] = loaded.compile() if _is_builder(loaded) else loaded
+        return self._loaded[graph_id]
+
+    def load_all(self) -> None:
+        """Import every graph, so that a broken one is found at start-up."""
+        for graph_id in self.ids:
+            self.load(graph_id)
+
+    @asynccontextmanager
+    async def open(self, graph_id: str, config: JsonObject, **replaced: Any) -> AsyncIterator["Graph"]:
+        """The graph, ready to run with `config`; a factory is called anew. `replaced`: attributes to set on a copy."""
+        loaded = self.load(graph_id)
+        if _is_graph(loaded):
+            yield cast("Graph", loaded).copy(update=replaced)
+            return
+        spec = self.config.graphs[graph_id]
+        made = loaded(*_factory_arguments(spec, loaded, config))
+        if inspect.isawaitable(made):
+            made = await made
+        if isinstance(made, AbstractAsyncContextManager):
+            async with made as entered:
+                yield _compiled(spec, entered).copy(update=replaced)
+        elif isinstance(made, AbstractContextManager):
+            with made as entered:
+                yield _compiled(spec, entered).copy(update=replaced)
+        else:
+            yield _compiled(spec, made).copy(update=replaced)
+
+    def _prepare(self) -> None:
+        if self._prepared:
+            return
+        for name, value in (self.config.env or {}).items():
+            os.environ.setdefault(name, value)
+        local = [name for name in self.config.dependencies if name.startswith(".")]
+        paths = [self.config.directory, *((self.config.directory / name).resolve() for name in local)]
+        for path in reversed(paths):
+            if str(path) not in sys.path:
+                sys.path.insert(0, str(path))
+        self._prepared = True
+
+    def _attribute(self, spec: GraphSpec) -> Any:
+        where = f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}"
+        try:
+            module = self._module(spec)
+        except GraphLoadError:
+            raise
+        except Exception as error:
+            raise GraphLoadError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+        try:
+            return getattr(module, spec.attribute)
+        except AttributeError:
+            raise GraphLoadError(f"{where}: the file has no attribute {spec.attribute!r}") from None
+
+    def _module(self, spec: GraphSpec) -> ModuleType:
+        if not (spec.source.endswith(".py") or "/" in spec.source):
+            return importlib.import_module(spec.source)
+        file = (self.config.directory / spec.source).resolve()
+        if not file.is_file():
+            raise GraphLoadError(f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}: there is no file {file}")
+        name = f"langgraph_json_{file.stem}_{abs(hash(str(file))):x}"
+        if name in sys.modules:
+            return sys.modules[name]
+        located = importlib.util.spec_from_file_location(name, file)
+        if located is None or located.loader is None:
+            raise GraphLoadError(f"graph {spec.graph_id!r}: {file} is not a Python file")
+        module = importlib.util.module_from_spec(located)
+        sys.modules[name] = module  # dataclasses and pydantic look their module up while it is being executed
+        try:
+            located.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+
+def _is_graph(value: Any) -> bool:
+    from langgraph.pregel import Pregel
+
+    return isinstance(value, Pregel)
+
+
+def _is_builder(value: Any) -> bool:
+    return not inspect.isclass(value) and hasattr(value, "compile") and hasattr(value, "add_node")
+
+
+def _compiled(spec: GraphSpec, made: Any) -> "Graph":
+    graph = made.compile() if _is_builder(made) else made
+    if not _is_graph(graph):
+        raise GraphLoadError(
+            f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} returned a {type(made).__name__}, not a graph"
+        )
+    return cast("Graph", graph)
+
+
+def _factory_arguments(spec: GraphSpec, factory: Any, config: JsonObject) -> list["RunnableConfig"]:
+    parameters = [
+        parameter
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.default is parameter.empty
+    ]
+    if len(parameters) > 1:
+        names = ", ".join(parameter.name for parameter in parameters)
+        raise GraphLoadError(
+            f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} takes ({names}); "
+            "a factory takes nothing or the run's config"
+        )
+    takes_config = parameters or "config" in inspect.signature(factory).parameters
+    return [cast("RunnableConfig", config)] if takes_config else []

@@ -1,0 +1,45 @@
+"""The settings of one process, read once from the environment and frozen."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Names are those of the environment variables, in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    table_name: str = "langgraph-lambda"
+    """The DynamoDB table."""
+    queue_url: str = ""
+    """The SQS queue that wakes workers; empty: none, runs are driven where they are awaited."""
+    langgraph_config: Path = Path("langgraph.json")
+    """The langgraph.json to serve."""
+    tenant_claim: str = ""
+    """Authoriser claim that names the tenant; empty: everyone who gets in belongs to `default_tenant`."""
+    default_tenant: str = "default"
+    """Tenant of callers where no claim names one."""
+    gateway_timeout_seconds: float = Field(default=29.0, gt=0)
+    """When the gateway gives up on a request, in seconds."""
+    max_body_bytes: int = Field(default=6_000_000, gt=0)
+    """Largest request body, in bytes; what Lambda takes."""
+    default_on_disconnect: str = Field(default="cancel", pattern="^(cancel|continue)$")
+    """What becomes of a run whose waiter has gone, where the request does not say."""
+    state_cache_bytes: int = Field(default=64_000_000, ge=0)
+    """How much state a process keeps in memory, in bytes."""
+    strict_msgpack: bool = True
+    """Whether checkpoints may hold only types that are known to be safe, and those of `allowed_types`."""
+    allowed_types: str = ""
+    """Further types that checkpoints may hold, comma-separated: `module:Class`."""
+    aes_key: str = ""
+    """Key that encrypts checkpoints (16, 24 or 32 bytes); empty: they are encrypted at rest by DynamoDB alone."""
+    log_level: str = "INFO"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

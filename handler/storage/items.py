@@ -1,0 +1,170 @@
+"""Turns models into DynamoDB items and back; the only place that knows both."""
+
+import zlib
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from handler.domain.lease import Lease
+from handler.domain.models import JsonObject, Run, Thread
+from handler.domain.status import RunStatus, ThreadStatus
+from handler.storage import keys
+from handler.storage.table import Item
+
+Value = dict[str, Any]
+"""One attribute value in the low-level form: `{"S": "text"}`."""
+
+
+def text(value: str) -> Value:
+    """A string attribute."""
+    return {"S": value}
+
+
+def number(value: int) -> Value:
+    """A number attribute."""
+    return {"N": str(value)}
+
+
+def instant(value: datetime) -> Value:
+    """A moment, as ISO 8601 with microseconds, so that strings sort as moments do."""
+    return {"S": value.isoformat(timespec="microseconds")}
+
+
+def json_text(value: Any) -> Value:
+    """JSON, readable in the console; for what is small."""
+    return {"S": to_json(value).decode()}
+
+
+def json_packed(value: Any) -> Value:
+    """JSON, compressed; for what may be large."""
+    return {"B": zlib.compress(to_json(value), 6)}
+
+
+def unpacked(data: bytes) -> Any:
+    """The value that `json_packed` compressed."""
+    return from_json(zlib.decompress(data))
+
+
+def thread_key(tenant: str, thread_id: str) -> Item:
+    """Primary key of a thread."""
+    return {keys.PK: text(keys.thread_pk(tenant, thread_id)), keys.SK: text(keys.THREAD_SK)}
+
+
+def run_key(tenant: str, thread_id: str, run_id: str) -> Item:
+    """Primary key of a run."""
+    return {keys.PK: text(keys.thread_pk(tenant, thread_id)), keys.SK: text(keys.run_sk(run_id))}
+
+
+def thread_to_item(thread: Thread) -> Item:
+    """A new thread's item."""
+    optional = {
+        "graph_id": text(thread.graph_id) if thread.graph_id else None,
+        "assistant_id": text(thread.assistant_id) if thread.assistant_id else None,
+        "owner": text(thread.lease.owner) if thread.lease else None,
+        "until_ms": number(thread.lease.until_ms) if thread.lease else None,
+        "active_run": text(thread.active_run) if thread.active_run else None,
+        "clean": {"BOOL": True} if thread.clean else None,
+    }
+    return {
+        **thread_key(thread.tenant, thread.thread_id),
+        "status": text(thread.status),
+        "created_at": instant(thread.created_at),
+        "updated_at": instant(thread.updated_at),
+        "metadata": json_text(thread.metadata),
+        "epoch": number(thread.epoch),
+        **listing(thread.tenant, thread.thread_id, thread.updated_at),
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def listing(tenant: str, thread_id: str, updated_at: datetime) -> Item:
+    """The attributes by which a thread is found in the index of threads by time."""
+    moment = updated_at.isoformat(timespec="microseconds")
+    return {
+        keys.LIST_PK: text(keys.thread_list_pk(tenant, thread_id)),
+        keys.LIST_SK: text(keys.thread_list_sk(moment, thread_id)),
+    }
+
+
+def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
+    """A thread as stored; None for one that is being deleted."""
+    if "deleting" in item:
+        return None
+    owner = string(item, "owner")
+    epoch = int(item["epoch"]["N"])
+    return Thread(
+        tenant=tenant,
+        thread_id=thread_id,
+        status=ThreadStatus(item["status"]["S"]),
+        created_at=moment(item, "created_at"),
+        updated_at=moment(item, "updated_at"),
+        state_updated_at=moment(item, "state_updated_at") if "state_updated_at" in item else None,
+        metadata=from_json(item["metadata"]["S"]),
+        graph_id=string(item, "graph_id"),
+        assistant_id=string(item, "assistant_id"),
+        epoch=epoch,
+        lease=Lease(owner, epoch, int(item["until_ms"]["N"])) if owner else None,
+        active_run=string(item, "active_run"),
+        queue=tuple(element["S"] for element in item.get("queue", {}).get("L", [])),
+        clean="clean" in item,
+        checkpoint_id=string(item, "checkpoint_id"),
+        error=from_json(item["error"]["S"]) if "error" in item else None,
+    )
+
+
+def run_to_item(run: Run, kwargs: Value | None) -> Item:
+    """A run's item; `kwargs` are its packed arguments, None where they stand in items of their own."""
+    optional = {
+        "kwargs": kwargs,
+        "started_at": instant(run.started_at) if run.started_at else None,
+    }
+    return {
+        **run_key(run.tenant, run.thread_id, run.run_id),
+        "assistant_id": text(run.assistant_id),
+        "graph_id": text(run.graph_id),
+        "status": text(run.status),
+        "created_at": instant(run.created_at),
+        "updated_at": instant(run.updated_at),
+        "multitask_strategy": text(run.multitask_strategy),
+        "metadata": json_text(run.metadata),
+        "attempt": number(run.attempt),
+        "handoffs": number(run.handoffs),
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | None = None) -> Run:
+    """A run as stored; `kwargs` where they stand in items of their own."""
+    if "kwargs" in item:
+        kwargs = unpacked(item["kwargs"]["B"])
+    return Run(
+        tenant=tenant,
+        thread_id=thread_id,
+        run_id=keys.run_id_of(item[keys.SK]["S"]),
+        assistant_id=item["assistant_id"]["S"],
+        graph_id=item["graph_id"]["S"],
+        status=RunStatus(item["status"]["S"]),
+        created_at=moment(item, "created_at"),
+        updated_at=moment(item, "updated_at"),
+        multitask_strategy=item["multitask_strategy"]["S"],
+        metadata=from_json(item["metadata"]["S"]),
+        kwargs=kwargs or {},
+        attempt=int(item["attempt"]["N"]),
+        handoffs=int(item["handoffs"]["N"]),
+        started_at=moment(item, "started_at") if "started_at" in item else None,
+        ended_at=moment(item, "ended_at") if "ended_at" in item else None,
+        error=from_json(item["error"]["S"]) if "error" in item else None,
+        checkpoint_id=string(item, "checkpoint_id"),
+    )
+
+
+def string(item: Item, name: str) -> str | None:
+    """An optional string attribute."""
+    value: str | None = item.get(name, {}).get("S")
+    return value
+
+
+def moment(item: Item, name: str) -> datetime:
+    """A moment that `instant` stored."""
+    return datetime.fromisoformat(item[name]["S"])

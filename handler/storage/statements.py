@@ -1,0 +1,302 @@
+"""Every DynamoDB request about threads and runs, as pure functions that return the request's arguments.
+
+A thread is *busy* while `active_run` is set or `queue` is not empty. `owner`, `epoch` and `until_ms` are the lease of
+whoever drives the active run; they say when others may try, the sequence of the checkpoint log says who may write.
+
+     free ──admit──▶ held (active_run, owner) ──settle──▶ free, or the next of the queue is started
+                       │ ▲                └─lease dead or handed on─▶ take over (same run, new owner, epoch + 1)
+                       └─┘ renew
+"""
+
+from datetime import datetime
+from typing import Any
+
+from handler.domain.lease import CLOCK_SKEW_MS, Lease
+from handler.domain.models import Claim, Outcome, Run, Thread
+from handler.domain.status import RunStatus, predecessors
+from handler.storage import items, keys
+from handler.storage.items import Value, instant, json_text, number, text
+from handler.storage.table import Item
+
+Request = dict[str, Any]
+"""Arguments of one boto3 client call, without the table's name."""
+
+NAMES = {
+    "#pk": keys.PK,
+    "#sk": keys.SK,
+    "#status": "status",
+    "#metadata": "metadata",
+    "#owner": "owner",
+    "#epoch": "epoch",
+    "#until": "until_ms",
+    "#active": "active_run",
+    "#queue": "queue",
+    "#clean": "clean",
+    "#deleting": "deleting",
+    "#graph": "graph_id",
+    "#assistant": "assistant_id",
+    "#updated": "updated_at",
+    "#state_updated": "state_updated_at",
+    "#started": "started_at",
+    "#ended": "ended_at",
+    "#attempt": "attempt",
+    "#handoffs": "handoffs",
+    "#error": "error",
+    "#checkpoint": "checkpoint_id",
+    "#list_pk": keys.LIST_PK,
+    "#list_sk": keys.LIST_SK,
+}
+
+# The thread is there: its item exists and no deletion has begun.
+EXISTS = "attribute_exists(#pk) AND attribute_not_exists(#deleting)"
+
+# Nobody holds the thread, nobody waits for it. `size` of a missing attribute is an error, hence the OR.
+FREE = "attribute_not_exists(#active) AND (attribute_not_exists(#queue) OR size(#queue) = :zero)"
+
+# A run holds the thread or waits for it.
+BUSY = "(attribute_exists(#active) OR size(#queue) > :zero)"
+
+# The last holder let go in good order, so the log needs no fence. Every acquisition removes the mark.
+CLEAN = "attribute_exists(#clean)"
+
+# The epoch granted is higher than every one before it, whatever the machines' clocks say.
+EPOCH_GROWS = "#epoch < :epoch"
+
+# Nobody has taken the lease since the thread was read.
+EPOCH_AS_SEEN = "#epoch = :seen"
+
+# The lease is still the caller's own.
+HELD = "#owner = :owner AND #epoch = :epoch"
+
+# The run holds the thread, but its driver is gone: it let go of the lease, or the lease is dead.
+ABANDONED = "#active = :run AND (attribute_not_exists(#owner) OR #until < :dead)"
+
+# The run is the next in line and nobody holds the thread.
+NEXT_IN_LINE = "attribute_not_exists(#active) AND #queue[0] = :run"
+
+TAKE_LEASE = "#owner = :owner, #epoch = :epoch, #until = :until"
+
+
+def put_new(item: Item) -> Request:
+    """PutItem that refuses to replace."""
+    return {
+        "Item": item,
+        "ConditionExpression": "attribute_not_exists(#pk)",
+        "ExpressionAttributeNames": {"#pk": keys.PK},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def get_strong(key: Item) -> Request:
+    """GetItem, strongly consistent."""
+    return {"Key": key, "ConsistentRead": True}
+
+
+def query_prefix(tenant: str, thread_id: str, prefix: str, *, forward: bool = True, keys_only: bool = False) -> Request:
+    """Query, strongly consistent, over a thread's items whose sort key begins with `prefix` ("" for all)."""
+    condition = "#pk = :pk AND begins_with(#sk, :prefix)" if prefix else "#pk = :pk"
+    values = {":pk": text(keys.thread_pk(tenant, thread_id)), ":prefix": text(prefix)}
+    names = {"#pk": keys.PK, "#sk": keys.SK}
+    return {
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": names if prefix or keys_only else {"#pk": keys.PK},
+        "ExpressionAttributeValues": values if prefix else {":pk": values[":pk"]},
+        "ConsistentRead": True,
+        "ScanIndexForward": forward,
+        **({"ProjectionExpression": "#pk, #sk"} if keys_only else {}),
+    }
+
+
+def merge_metadata(thread: Thread, merged: Value, seen: Value, now: datetime) -> Request:
+    """UpdateItem: replace the metadata if they are still as seen."""
+    values = {":merged": merged, ":seen": seen, ":now": instant(now)}
+    return update(
+        items.thread_key(thread.tenant, thread.thread_id),
+        "SET #metadata = :merged, #updated = :now",
+        f"{EXISTS} AND #metadata = :seen",
+        values,
+        returning="ALL_NEW",
+    )
+
+
+def begin_deletion(tenant: str, thread_id: str) -> Request:
+    """UpdateItem: hide the thread and take it from whoever holds it; repeated, it changes nothing."""
+    return update(
+        items.thread_key(tenant, thread_id),
+        "SET #deleting = :true REMOVE #owner, #until, #active, #queue, #clean, #list_pk, #list_sk",
+        "attribute_exists(#pk)",
+        {":true": {"BOOL": True}},
+        returning="ALL_OLD",
+    )
+
+
+def admit_on_thread(run: Run, lease: Lease, *, seen: Thread | None) -> Request:
+    """Update of the thread on which a run is admitted: without a look only if it is clean, else if it is as seen."""
+    unchanged = f"{CLEAN} AND {EPOCH_GROWS}" if seen is None else EPOCH_AS_SEEN
+    values = {**lease_values(lease), **run_values(run), ":zero": number(0), ":now": instant(run.created_at)}
+    if seen is not None:
+        values[":seen"] = number(seen.epoch)
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant, #updated = :now REMOVE #clean",
+        f"{EXISTS} AND {FREE} AND {unchanged}",
+        values,
+    )
+
+
+def enqueue_on_thread(run: Run, cap: int) -> Request:
+    """Update of the thread behind whose runs another is to wait."""
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        "SET #queue = list_append(if_not_exists(#queue, :none), :line), #updated = :now",
+        f"{EXISTS} AND {BUSY} AND (attribute_not_exists(#queue) OR size(#queue) < :cap)",
+        {
+            ":none": {"L": []},
+            ":line": {"L": [text(run.run_id)]},
+            ":cap": number(cap),
+            ":zero": number(0),
+            ":now": instant(run.created_at),
+        },
+    )
+
+
+def start_on_thread(run: Run, lease: Lease, seen: Thread) -> Request:
+    """Update of the thread whose first pending run takes the lease."""
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant REMOVE #queue[0], #clean",
+        f"{EXISTS} AND {NEXT_IN_LINE} AND {EPOCH_AS_SEEN}",
+        {**lease_values(lease), **run_values(run), ":seen": number(seen.epoch)},
+    )
+
+
+def take_over_on_thread(run: Run, lease: Lease, seen: Thread, now_ms: int) -> Request:
+    """Update of the thread whose active run gets another driver."""
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"SET {TAKE_LEASE} REMOVE #clean",
+        f"{EXISTS} AND {ABANDONED} AND {EPOCH_AS_SEEN}",
+        {
+            **lease_values(lease),
+            ":run": text(run.run_id),
+            ":seen": number(seen.epoch),
+            ":dead": number(now_ms - CLOCK_SKEW_MS),
+        },
+    )
+
+
+def renew(claim: Claim, lease: Lease) -> Request:
+    """UpdateItem: prolong one's own lease."""
+    return update(
+        items.thread_key(claim.run.tenant, claim.run.thread_id),
+        "SET #until = :until",
+        HELD,
+        lease_values(lease),
+    )
+
+
+def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: bool) -> Request:
+    """Update of the thread when its run ends; `queued`: whether runs may be waiting."""
+    run = claim.run
+    values = {
+        ":owner": text(claim.lease.owner),
+        ":epoch": number(claim.lease.epoch),
+        ":status": text(outcome.thread_status),
+        ":now": instant(now),
+        ":clean": {"BOOL": True},
+        ":list_sk": items.listing(run.tenant, run.thread_id, now)[keys.LIST_SK],
+        **outcome_values(outcome),
+    }
+    if not queued:
+        values[":zero"] = number(0)
+    sets = "#status = :status, #updated = :now, #state_updated = :now, #clean = :clean, #list_sk = :list_sk"
+    line_is_empty = "(attribute_not_exists(#queue) OR size(#queue) = :zero)"
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"SET {sets}{outcome_sets(outcome)} REMOVE #owner, #until, #active{outcome_removes(outcome)}",
+        HELD if queued else f"{HELD} AND {line_is_empty}",
+        values,
+    )
+
+
+def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
+    """Update of a run on which a driver starts."""
+    move = move_to(RunStatus.RUNNING)
+    return update(
+        items.run_key(run.tenant, run.thread_id, run.run_id),
+        "SET #status = :to, #updated = :now, #started = if_not_exists(#started, :now) "
+        "ADD #attempt :one, #handoffs :handed",
+        move["condition"],
+        {**move["values"], ":now": instant(now), ":one": number(1), ":handed": number(int(handed_on))},
+    )
+
+
+def run_ends(run: Run, outcome: Outcome, now: datetime) -> Request:
+    """Update of a run that ends; only from a status from which the table of moves lets it."""
+    move = move_to(outcome.status)
+    return update(
+        items.run_key(run.tenant, run.thread_id, run.run_id),
+        f"SET #status = :to, #updated = :now, #ended = :now{outcome_sets(outcome)}",
+        move["condition"],
+        {**move["values"], ":now": instant(now), **outcome_values(outcome)},
+    )
+
+
+def move_to(status: RunStatus) -> dict[str, Any]:
+    """Condition and values that let a run move to `status`, derived from the table of moves."""
+    before = predecessors(status)
+    names = [f":from{index}" for index in range(len(before))]
+    return {
+        "condition": f"#status IN ({', '.join(names)})",
+        "values": {":to": text(status), **{name: text(value) for name, value in zip(names, before, strict=True)}},
+    }
+
+
+def lease_values(lease: Lease) -> dict[str, Value]:
+    """The values of TAKE_LEASE."""
+    return {":owner": text(lease.owner), ":epoch": number(lease.epoch), ":until": number(lease.until_ms)}
+
+
+def run_values(run: Run) -> dict[str, Value]:
+    """The values by which a thread names its run."""
+    return {":run": text(run.run_id), ":graph": text(run.graph_id), ":assistant": text(run.assistant_id)}
+
+
+def outcome_values(outcome: Outcome) -> dict[str, Value]:
+    """The values of `outcome_sets`."""
+    values: dict[str, Value] = {}
+    if outcome.checkpoint_id is not None:
+        values[":checkpoint"] = text(outcome.checkpoint_id)
+    if outcome.error is not None:
+        values[":error"] = json_text(outcome.error)
+    return values
+
+
+def outcome_sets(outcome: Outcome) -> str:
+    """What run and thread both keep of an outcome."""
+    checkpoint = ", #checkpoint = :checkpoint" if outcome.checkpoint_id is not None else ""
+    return checkpoint + (", #error = :error" if outcome.error is not None else "")
+
+
+def outcome_removes(outcome: Outcome) -> str:
+    """A thread forgets the error of a run before."""
+    return ", #error" if outcome.error is None else ""
+
+
+def update(
+    key: Item, expression: str, condition: str, values: dict[str, Value], *, returning: str | None = None
+) -> Request:
+    """Arguments of an UpdateItem, or of an Update in a transaction, that name just what the expressions use."""
+    used = f"{expression} {condition}"
+    present = {word.strip("(),=<>") for word in used.replace("[0]", "").replace("(", " ").split()}
+    request: Request = {
+        "Key": key,
+        "UpdateExpression": expression,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {name: attribute for name, attribute in NAMES.items() if name in present},
+        "ExpressionAttributeValues": {name: value for name, value in values.items() if name in present},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if returning:
+        request["ReturnValues"] = returning
+    return request
