@@ -10,10 +10,12 @@ from pathlib import Path
 import uvicorn
 
 from handler.api.app import create_app
-from handler.bootstrap import build_services, create_table, dynamodb_client
+from handler.bootstrap import build_services, create_queue, create_table, dynamodb_client, sqs_client
 from handler.embedded import CREDENTIALS, embedded_engine
 from handler.errors import GraphLoadError
+from handler.local_worker import LocalWorker
 from handler.settings import Settings
+from handler.storage.queue import SqsWakes
 
 WELCOME = """\
 langgraph-lambda on {url}  (API: {url}/docs)
@@ -38,17 +40,23 @@ def main() -> int:
         if "AWS_ENDPOINT_URL" not in os.environ:
             os.environ.update(CREDENTIALS)
             os.environ["AWS_ENDPOINT_URL"] = stack.enter_context(embedded_engine(arguments.db))
-        settings = Settings(langgraph_config=arguments.config)
+        queue = sqs_client()
+        queue_url = create_queue(queue, "langgraph-lambda")
+        settings = Settings(langgraph_config=arguments.config, queue_url=queue_url)
         client = dynamodb_client()
         create_table(client, settings.table_name)
+        wakes = SqsWakes(queue, queue_url)
         try:
-            services = build_services(settings, dynamodb=client)
+            services = build_services(settings, dynamodb=client, wakes=wakes)
             services.graphs.load_all()
         except GraphLoadError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         url = f"http://{arguments.host}:{arguments.port}"
         print(WELCOME.format(url=url, graph=services.graphs.ids[0]), flush=True)
+        worker = LocalWorker(wakes, services.attendant, services.loop)
+        worker.start()
+        stack.callback(worker.stop)
         uvicorn.run(create_app(services), host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 

@@ -9,15 +9,18 @@ from botocore.config import Config
 from handler.api.app import create_app
 from handler.api.services import Services
 from handler.domain.models import Claim, utc_now
-from handler.domain.ports import Clock, SaverFactory
+from handler.domain.ports import Clock, SaverFactory, WakeQueue
 from handler.runs.admission import Admission
-from handler.runs.driver import Driver
+from handler.runs.attendant import Attendant
+from handler.runs.cancellation import Cancellation
+from handler.runs.driver import Driver, Limits
 from handler.runs.graphs import Graphs, read_config
 from handler.runs.loop import GraphLoop
 from handler.runs.states import States
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
 from handler.storage.assistants import SystemAssistants
+from handler.storage.queue import NoWakes, SqsWakes
 from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
 from handler.storage.table import Table
@@ -26,6 +29,7 @@ from handler.storage.threads import DynamoDBThreads
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
 
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -42,10 +46,17 @@ def dynamodb_client() -> "DynamoDBClient":
     return boto3.client("dynamodb", config=CLIENT_CONFIG)
 
 
+def sqs_client() -> "SQSClient":
+    """The client of this process, as the environment configures it."""
+    return boto3.client("sqs", config=CLIENT_CONFIG)
+
+
 def build_services(
     settings: Settings | None = None,
     *,
     dynamodb: "DynamoDBClient | None" = None,
+    wakes: WakeQueue | None = None,
+    limits: Limits | None = None,
     clock: Clock = utc_now,
 ) -> Services:
     """The service, wired; every argument replaces a default."""
@@ -55,10 +66,11 @@ def build_services(
     graphs = Graphs(read_config(settings.langgraph_config))
     threads = DynamoDBThreads(table, savers.delete_log)
     runs = DynamoDBRuns(table, clock)
-    admission = Admission(runs, clock)
-    driver = Driver(runs, graphs, savers, clock)
+    wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
+    admission = Admission(runs, wakes, clock)
+    driver = Driver(runs, graphs, savers, wakes, clock, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
-    driver.wake = lambda _run, following: waiter.turn_has_come(following)
+    driver.on_next = waiter.turn_has_come
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
         settings=settings,
@@ -66,11 +78,14 @@ def build_services(
         threads=threads,
         runs=runs,
         assistants=SystemAssistants(descriptions, clock()),
+        wakes=wakes,
         graphs=graphs,
         loop=GraphLoop(),
         admission=admission,
         driver=driver,
         waiter=waiter,
+        cancellation=Cancellation(threads, runs, admission, waiter),
+        attendant=Attendant(threads, runs, admission, driver, wakes),
         states=States(graphs, savers),
     )
 
@@ -84,6 +99,12 @@ def create_table(client: "DynamoDBClient", name: str) -> None:
     """Create the table where no template does, unless it is there."""
     if name not in client.list_tables()["TableNames"]:
         client.create_table(TableName=name, **TABLE)
+
+
+def create_queue(client: "SQSClient", name: str) -> str:
+    """Create the queue where no template does, and return its URL."""
+    attributes: Any = {"VisibilityTimeout": "900"}
+    return client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
 
 @dataclass(frozen=True, slots=True)

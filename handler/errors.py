@@ -88,6 +88,9 @@ class StorageUnavailable(ServiceError):
 class LeaseLost(ServiceError):
     """Another driver has taken over: stop, and touch neither run nor thread."""
 
+    partial: object = None
+    """What the run's waiter would have been told so far."""
+
 
 class GraphLoadError(ServiceError):
     """A graph of langgraph.json could not be loaded; names file and attribute."""

@@ -8,13 +8,23 @@ from fastapi import APIRouter, Depends, Request, Response
 from handler.api.answers import json_answer
 from handler.api.auth import caller_of
 from handler.api.bodies import body_of, documented
-from handler.api.schemas import RUN_FIELDS, RunBody, as_uuid, shown_run
+from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
 from handler.api.services import Services, services_of
-from handler.api.threads import own_metadata, thread_of
-from handler.api.waits import waited
-from handler.domain.models import Assistant, Caller, JsonObject, Run, Thread, new_run_id, system_assistant_id
+from handler.api.threads import own_metadata, thread_of, truthy
+from handler.api.waits import run_headers, waited
+from handler.domain.models import (
+    Assistant,
+    Caller,
+    CancelAction,
+    JsonObject,
+    Run,
+    Thread,
+    new_run_id,
+    system_assistant_id,
+)
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import BadRequest, Invalid, NotFound, NotSupported, RunNotFound, ThreadNotFound
+from handler.runs.admission import Admitted
 
 router = APIRouter(tags=["runs"])
 
@@ -36,15 +46,103 @@ async def wait_for_run(
         canonical = str(uuid.UUID(thread_id))
     except ValueError:
         raise BadRequest("badly formed hexadecimal UUID string") from None
+    admitted = await admit(services, caller, canonical, body, inline=True)
+    return await waited(request, services, admitted.run, admitted)
+
+
+@router.post("/threads/{thread_id}/runs", openapi_extra=documented(RunBody))
+async def create_run(
+    thread_id: str,
+    body: Annotated[RunBody, Depends(body_of(RunBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Start a run on a thread in the background."""
+    canonical = as_uuid(thread_id, "thread")
+    if not services.settings.queue_url:
+        raise NotSupported("background runs need a queue: set QUEUE_URL")
+    run = (await admit(services, caller, canonical, body, inline=False)).run
+    await services.offload(services.wakes.send, run.tenant, run.thread_id, run.run_id)
+    return json_answer(shown_run(run), headers=run_headers(run))
+
+
+@router.post("/threads/{thread_id}/runs/{run_id}/cancel")
+async def cancel_run(
+    thread_id: str,
+    run_id: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Stop a run that waits or runs; with `action=rollback` undo it as well."""
+    action = cancel_action(request.query_params.get("action"))
+    run = await run_of(services, caller, thread_id, run_id)
+    if not await services.loop.run(services.cancellation.cancel(run, action)):
+        raise RunNotFound(run.run_id)
+    return json_answer({}, 200 if truthy(request.query_params.get("wait")) else 202)
+
+
+@router.post("/runs/cancel", status_code=204, openapi_extra=documented(RunsCancelBody))
+async def cancel_runs(
+    request: Request,
+    body: Annotated[RunsCancelBody, Depends(body_of(RunsCancelBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Stop several runs of a thread: those named, or those of a status."""
+    action = cancel_action(request.query_params.get("action"))
+    if body.thread_id is None:
+        raise NotSupported("runs/cancel needs a thread_id: runs are not indexed across threads")
+    if (body.run_ids is None) == (body.status is None):
+        raise Invalid("give either run_ids or status")
+    thread = await thread_of(services, caller, body.thread_id)
+    chosen = [as_uuid(run_id, "run") for run_id in body.run_ids or ()]
+    if body.status is not None:
+        wanted = {"all": ("pending", "running")}.get(body.status, (body.status,))
+        found = [*thread.queue, *([thread.active_run] if thread.active_run else [])]
+        runs = [await services.offload(services.runs.get, caller.tenant, thread.thread_id, one) for one in found]
+        chosen = [run.run_id for run in runs if run is not None and run.status in wanted]
+    stopped = 0
+    for run_id in chosen:
+        run = await services.offload(services.runs.get, caller.tenant, thread.thread_id, run_id)
+        if run is not None and await services.loop.run(services.cancellation.cancel(run, action)):
+            stopped += 1
+    if not stopped:
+        raise NotFound("No runs found to cancel.")
+    return Response(status_code=204)
+
+
+@router.delete("/threads/{thread_id}/runs/{run_id}", status_code=204)
+async def delete_run(
+    thread_id: str,
+    run_id: str,
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Delete a run; one that waits or runs is stopped first."""
+    run = await run_of(services, caller, thread_id, run_id)
+    if not await services.loop.run(services.cancellation.cancel(run, CancelAction.DELETE)):
+        await services.offload(services.runs.delete, run)
+    return Response(status_code=204)
+
+
+def cancel_action(value: str | None) -> CancelAction:
+    """How a cancel stops a run, by its query parameter."""
+    if value not in (None, "interrupt", "rollback"):
+        raise Invalid(f"action: {value!r} is not one of 'interrupt' or 'rollback'")
+    return CancelAction(value or "interrupt")
+
+
+async def admit(services: Services, caller: Caller, thread_id: str, body: RunBody, *, inline: bool) -> Admitted:
+    """Check a body and admit the run that it asks for."""
     refuse_unsupported(body)
     assistant = await assistant_of(services, caller, body.assistant_id)
-    run = new_run(services, caller, canonical, assistant, body)
+    run = new_run(services, caller, thread_id, assistant, body)
     new_thread = thread_for(run, body) if body.if_not_exists == "create" else None
     try:
-        admitted = await services.loop.run(services.waiter.admit(run, new_thread))
+        return await services.loop.run(services.waiter.admit(run, new_thread, inline=inline))
     except ThreadNotFound:
         raise NotFound(NOT_FOUND) from None
-    return await waited(request, services, admitted.run, admitted)
 
 
 @router.get("/threads/{thread_id}/runs/{run_id}/join")
@@ -150,8 +248,6 @@ def refuse_unsupported(body: RunBody) -> None:
         raise NotSupported("webhook is not supported yet")
     if body.after_seconds is not None:
         raise NotSupported("after_seconds is not supported yet")
-    if body.multitask_strategy in ("interrupt", "rollback"):
-        raise NotSupported(f"multitask_strategy {body.multitask_strategy!r} is not supported yet")
     if body.feedback_keys:
         raise NotSupported("feedback_keys is not supported")
     if body.stream_resumable:

@@ -118,6 +118,14 @@ class RunBody(Body):
     feedback_keys: list[StrictStr] | None = None
 
 
+class RunsCancelBody(Body):
+    """Which runs to stop."""
+
+    thread_id: StrictStr | None = None
+    run_ids: list[StrictStr] | None = None
+    status: Literal["pending", "running", "all"] | None = None
+
+
 class TtlBody(Body):
     """How long a thread is kept."""
 

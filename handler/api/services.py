@@ -7,8 +7,10 @@ from typing import ParamSpec, TypeVar
 import anyio.to_thread
 from fastapi import Request
 
-from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore
+from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore, WakeQueue
 from handler.runs.admission import Admission
+from handler.runs.attendant import Attendant
+from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver
 from handler.runs.graphs import Graphs
 from handler.runs.loop import GraphLoop
@@ -29,11 +31,14 @@ class Services:
     threads: ThreadStore
     runs: RunStore
     assistants: AssistantStore
+    wakes: WakeQueue
     graphs: Graphs
     loop: GraphLoop
     admission: Admission
     driver: Driver
     waiter: Waiter
+    cancellation: Cancellation
+    attendant: Attendant
     states: States
 
     async def offload(

@@ -23,12 +23,16 @@ WINDOW_MARGIN_S = 4.0
 async def waited(request: Request, services: Services, run: Run, admitted: Admitted | None) -> Response:
     """The run's result, or the answer that tells where it will be."""
     headers = run_headers(run)
-    if "aws.context" not in request.scope:
-        ended = services.loop.submit(services.waiter.follow(run, admitted, None))
+    context = request.scope.get("aws.context")
+    if context is None:
+        ended = services.loop.submit(services.waiter.follow(run, admitted))
         body = heartbeats(asyncio.wrap_future(ended))
         return StreamingResponse(body, media_type="application/json", headers=headers)
     window_s = max(services.settings.gateway_timeout_seconds - WINDOW_MARGIN_S, 1.0)
-    result = await services.loop.run(services.waiter.follow(run, admitted, window_s))
+    limit_s = context.get_remaining_time_in_millis() / 1000
+    result = await services.loop.run(
+        services.waiter.follow(run, admitted, window_s=min(window_s, limit_s - WINDOW_MARGIN_S), limit_s=limit_s)
+    )
     if result is None:
         detail = f"Run {run.run_id} goes on; its result will be at {headers['Location']}"
         return error_answer(408, detail, headers)

@@ -5,6 +5,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from handler.domain.lease import Lease
@@ -92,6 +93,17 @@ class Thread:
         return {**self.metadata, **{name: value for name, value in names.items() if value is not None}}
 
 
+class CancelAction(StrEnum):
+    """How a run is stopped before its end."""
+
+    INTERRUPT = "interrupt"
+    """It ends as interrupted; its finished super-steps are kept."""
+    ROLLBACK = "rollback"
+    """It is undone: the thread is as before it, and the run is gone."""
+    DELETE = "delete"
+    """It is gone, and its finished super-steps are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One execution of an assistant on a thread."""
@@ -112,6 +124,8 @@ class Run:
     """How many drivers have started on it."""
     handoffs: int = 0
     """How many of those were handed the run by their predecessor."""
+    cancel: CancelAction | None = None
+    """Set once it is to be stopped: whoever takes it over settles it instead of driving it."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: JsonObject | None = None
@@ -145,7 +159,14 @@ class Outcome:
     status: RunStatus
     thread_status: ThreadStatus
     error: JsonObject | None = None
+    """Why the run failed."""
+    thread_error: JsonObject | None = None
+    """What the thread shows as its error."""
     checkpoint_id: str | None = None
+    deletes_run: bool = False
+    """Whether the run goes rather than being kept as ended."""
+    keeps_thread: bool = False
+    """Whether status, error and checkpoint of the thread stay as they were before the run."""
 
 
 def new_run_id() -> str:

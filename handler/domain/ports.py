@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from handler.domain.lease import Lease
-from handler.domain.models import Assistant, Claim, JsonObject, Outcome, Run, Thread
+from handler.domain.models import Assistant, CancelAction, Claim, JsonObject, Outcome, Run, Thread
 from handler.domain.status import RunStatus
 
 if TYPE_CHECKING:
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 """Returns the present moment in UTC."""
+
+
+class Where(StrEnum):
+    """On what threads a run may take its place in the queue."""
+
+    BUSY = "busy"
+    """Where another run holds the thread or waits for it."""
+    FREE = "free"
+    """Where none does."""
+    ANY = "any"
+    """On either."""
 
 
 class ThreadStore(Protocol):
@@ -50,8 +62,11 @@ class RunStore(Protocol):
         `new_thread` is created if it is not there.
         """
 
-    def enqueue(self, run: Run) -> Thread | None:
-        """Accept a run behind others on a busy thread; the thread as it stands if it was refused, None if accepted."""
+    def enqueue(self, run: Run, *, where: Where, new_thread: Thread | None) -> Thread | None:
+        """Accept a run that is to wait its turn; the thread as it stands if it was refused, None if accepted.
+
+        `where` says on what threads it may wait; `new_thread` is what to create if there is no thread.
+        """
 
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
@@ -59,11 +74,36 @@ class RunStore(Protocol):
     def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for a run whose driver is gone or has handed it on."""
 
+    def usurp(
+        self, victim: Run | None, action: CancelAction, lease: Lease, seen: Thread, successor: Run | None
+    ) -> Claim | None:
+        """Take the thread from its active run, in order to stop it, and put `successor` in the place of all that wait.
+
+        The claim is for the victim, to be settled by `action`. Without a victim the claim is for nobody: its run is
+        the successor, which is then the next in line.
+        """
+
+    def cancel_queued(self, run: Run, action: CancelAction, seen: Thread) -> bool:
+        """Take a pending run out of the queue and end it; False if the thread has changed."""
+
+    def hand_off(self, claim: Claim) -> None:
+        """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
+
+    def delete(self, run: Run) -> None:
+        """Delete a run that has ended."""
+
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
 
     def settle(self, claim: Claim, outcome: Outcome, now: datetime) -> str | None:
         """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it."""
+
+
+class WakeQueue(Protocol):
+    """Messages that say "look at this run"; they may be lost, late, repeated or reordered."""
+
+    def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
+        """Have a worker look at a run after so many seconds (0 to 900)."""
 
 
 class AssistantStore(Protocol):

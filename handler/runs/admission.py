@@ -1,18 +1,25 @@
-"""Admits runs to threads: the multitask strategies, each decided by one conditional write."""
+"""Admits runs to threads: the multitask strategies, each decided by one conditional write.
+
+Before a run is accepted, a message that has a worker look at it later is under way: whoever dies after the
+acceptance, the run is found.
+"""
 
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from handler.domain.lease import LEASE_MS, Lease
-from handler.domain.models import Claim, Run, Thread, to_ms
-from handler.domain.ports import Clock, RunStore
+from handler.domain.lease import CLOCK_SKEW_MS, LEASE_MS, Lease
+from handler.domain.models import CancelAction, Claim, Run, Thread, to_ms
+from handler.domain.ports import Clock, RunStore, WakeQueue, Where
 from handler.errors import Conflict, StorageUnavailable, ThreadBusy
 
 BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 
 ADMISSION_TRIES = 20
 """How often an admission is decided anew after the thread changed under it."""
+
+WATCHDOG_S = (LEASE_MS + CLOCK_SKEW_MS) // 1000 + 3
+"""When a worker looks whether a run is still driven: just after a lease taken now would be dead, in seconds."""
 
 
 class MultitaskStrategy(StrEnum):
@@ -23,46 +30,90 @@ class MultitaskStrategy(StrEnum):
     ENQUEUE = "enqueue"
     """The new run waits its turn, in order of arrival."""
     INTERRUPT = "interrupt"
-    """The old run is stopped; its finished super-steps are kept."""
+    """The old runs are stopped; finished super-steps are kept."""
     ROLLBACK = "rollback"
-    """The old run is stopped and undone."""
+    """The old runs are stopped and undone."""
+
+
+STOPS_BY = {
+    MultitaskStrategy.INTERRUPT: CancelAction.INTERRUPT,
+    MultitaskStrategy.ROLLBACK: CancelAction.ROLLBACK,
+}
+"""How a strategy stops the runs that are in its way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """An accepted run; with a claim the caller has to drive it, without one it waits its turn."""
+    """An accepted run.
+
+    With `claim` the caller has to drive it now. Without, it waits its turn; with `stops` the caller has to drive that
+    claim first, which ends the run that is in its way.
+    """
 
     run: Run
-    claim: Claim | None
+    claim: Claim | None = None
+    stops: Claim | None = None
 
 
 class Admission:
     """Decides over new runs; synchronous, for a thread of its own."""
 
-    def __init__(self, runs: RunStore, clock: Clock) -> None:
+    def __init__(self, runs: RunStore, wakes: WakeQueue, clock: Clock) -> None:
         self.runs = runs
+        self.wakes = wakes
         self.clock = clock
 
-    def admit(self, run: Run, *, new_thread: Thread | None = None) -> Admitted:
-        """Accept a run; ThreadBusy if the strategy rejects, ThreadNotFound if there is no thread and none to create."""
+    def admit(self, run: Run, *, inline: bool, new_thread: Thread | None = None) -> Admitted:
+        """Accept a run; ThreadBusy if the strategy rejects, ThreadNotFound if there is no thread and none to create.
+
+        `inline`: the caller drives it; otherwise a worker will, once it is told to.
+        """
+        self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=WATCHDOG_S)
         seen: Thread | None = None
         for _ in range(ADMISSION_TRIES):
-            lease = self.new_lease(seen)
-            result = self.runs.admit(run, lease, seen=seen, new_thread=new_thread)
-            if isinstance(result, Claim):
-                return Admitted(result.run, result)
-            seen = result
-            if not result.busy:
+            free = self._admit_on_free(run, seen, inline=inline, new_thread=new_thread)
+            if isinstance(free, Admitted):
+                return free
+            seen = free
+            if not free.busy:
                 continue
-            if run.multitask_strategy == MultitaskStrategy.REJECT:
-                raise ThreadBusy(BUSY)
-            left = self.runs.enqueue(run)
+            behind = self._admit_on_busy(run, free)
+            if behind is not None:
+                return behind
+            seen = None
+        raise StorageUnavailable("the thread changes hands too often at the moment")
+
+    def _admit_on_free(
+        self, run: Run, seen: Thread | None, *, inline: bool, new_thread: Thread | None
+    ) -> Admitted | Thread:
+        if inline:
+            result = self.runs.admit(run, self.new_lease(seen), seen=seen, new_thread=new_thread)
+            return Admitted(result.run, claim=result) if isinstance(result, Claim) else result
+        waits_anywhere = run.multitask_strategy == MultitaskStrategy.ENQUEUE
+        where = Where.ANY if waits_anywhere else Where.FREE
+        return self.runs.enqueue(run, where=where, new_thread=new_thread) or Admitted(run)
+
+    def _admit_on_busy(self, run: Run, thread: Thread) -> Admitted | None:
+        """What the strategy says; None if the thread has changed meanwhile."""
+        strategy = MultitaskStrategy(run.multitask_strategy)
+        if strategy is MultitaskStrategy.REJECT:
+            raise ThreadBusy(BUSY)
+        if strategy is MultitaskStrategy.ENQUEUE:
+            left = self.runs.enqueue(run, where=Where.BUSY, new_thread=None)
             if left is None:
-                return Admitted(run, None)
+                return Admitted(run)
             if left.busy:
                 raise Conflict(f"{len(left.queue)} runs wait on this thread already")
-            seen = left
-        raise StorageUnavailable("the thread changes hands too often at the moment")
+            return None
+        victim = None
+        if thread.active_run is not None:
+            victim = self.runs.get(run.tenant, run.thread_id, thread.active_run)
+            if victim is None:
+                return None
+        claim = self.runs.usurp(victim, STOPS_BY[strategy], self.new_lease(thread), thread, successor=run)
+        if claim is None:
+            return None
+        return Admitted(run, stops=claim if victim else None)
 
     def claim_turn(self, run: Run, thread: Thread) -> Claim | None:
         """Take the lease for an accepted run if it is its turn, or if its driver is gone; None if not."""
@@ -74,6 +125,14 @@ class Admission:
             gone = thread.lease is None or thread.lease.is_dead(to_ms(self.clock()))
             return self.runs.take_over(run, self.new_lease(thread), thread) if gone else None
         return None
+
+    def stop(self, run: Run, thread: Thread, action: CancelAction) -> Claim | bool:
+        """Stop an accepted run: True if it is done, a claim to drive if it was running, False if the thread changed."""
+        if run.run_id in thread.queue:
+            return self.runs.cancel_queued(run, action, thread)
+        if thread.active_run == run.run_id:
+            return self.runs.usurp(run, action, self.new_lease(thread), thread, successor=None) or False
+        return False
 
     def new_lease(self, seen: Thread | None) -> Lease:
         """A lease that nobody else can hold.

@@ -1,4 +1,13 @@
-"""Drives one run under one lease: runs the graph, keeps the lease alive, settles run and thread together."""
+"""Drives one run under one lease: runs the graph, keeps the lease alive, settles run and thread together.
+
+claim ──▶ fence, if the last holder did not let go in good order
+      ──▶ stopped, if the run is to be stopped           ──▶ settle
+      ──▶ the graph runs; a heartbeat renews the lease
+            ├─ its end, an error                         ──▶ settle
+            ├─ the deadline is near: drain               ──▶ hand off, wake the next driver
+            ├─ a node outlasts the deadline              ──▶ settle as timeout
+            └─ the lease is lost                         ──▶ stop, touch nothing
+"""
 
 import asyncio
 import logging
@@ -7,16 +16,31 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from handler.domain.lease import HEARTBEAT_S, LEASE_MS, Lease
-from handler.domain.models import Claim, Outcome, Run, to_ms
-from handler.domain.ports import Clock, RunStore, SaverFactory
+from handler.domain.models import CancelAction, Claim, JsonObject, Outcome, Run, to_ms
+from handler.domain.ports import Clock, RunStore, SaverFactory, WakeQueue
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost
-from handler.runs.arguments import INTERRUPTING_MODE, GraphArguments, graph_arguments, graph_config
+from handler.runs.arguments import INTERRUPTING_MODE, graph_arguments, graph_config
 from handler.runs.graphs import Graphs
 from handler.runs.outcome import Answer, describe_error, error_body
 from handler.runs.states import checkpoint_config
 
 log = logging.getLogger(__name__)
+
+DRAIN_MARGIN_S = 20.0
+"""How long before its deadline a driver asks the graph to stop at the next super-step, in seconds."""
+
+STOP_MARGIN_S = 5.0
+"""How long before its deadline a driver stops a node that is still at work, in seconds."""
+
+MAX_ATTEMPTS = 5
+"""How many drivers may die on a run before it is given up; a hand-off does not count."""
+
+MAX_HANDOFFS = 200
+"""How often a run may be handed on before it is given up."""
+
+USER_INTERRUPT = {"error": "UserInterrupt", "message": "User interrupted the run"}
+"""What a thread shows as its error after its run was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +51,24 @@ class Ended:
     body: Any
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """A run that another driver goes on with."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds one run, whoever drives it."""
+
+    heartbeat_s: float = HEARTBEAT_S
+    drain_margin_s: float = DRAIN_MARGIN_S
+    stop_margin_s: float = STOP_MARGIN_S
+    max_attempts: int = MAX_ATTEMPTS
+    max_handoffs: int = MAX_HANDOFFS
+
+
 class Driver:
     """Runs claimed runs; everything here happens on the graph loop, storage calls on its threads."""
 
@@ -35,93 +77,154 @@ class Driver:
         runs: RunStore,
         graphs: Graphs,
         savers: SaverFactory,
+        wakes: WakeQueue,
         clock: Clock,
-        *,
-        wake: Callable[[Run, str], None] = lambda _run, _next: None,
-        heartbeat_s: float = HEARTBEAT_S,
+        limits: Limits | None = None,
     ) -> None:
         self.runs = runs
         self.graphs = graphs
         self.savers = savers
+        self.wakes = wakes
         self.clock = clock
-        self.wake = wake
-        self.heartbeat_s = heartbeat_s
-        self._driving: dict[str, asyncio.Task[Any]] = {}
+        self.limits = limits or Limits()
+        self.on_next: Callable[[str], None] = lambda _run_id: None
+        """Told on the graph loop which pending run is next, for those who wait for it in this process."""
+        self._driving: dict[str, Drive] = {}
 
-    async def drive(self, claim: Claim) -> Ended:
-        """Run the claimed run to its end; LeaseLost when another driver has taken over."""
-        work = asyncio.create_task(self._execute(claim))
-        heartbeat = asyncio.create_task(self._keep_alive(claim))
-        self._driving[claim.run.run_id] = work
+    async def drive(self, claim: Claim, limit_s: float | None = None) -> Ended | HandedOn:
+        """Bring the claimed run to its end, or on to the next driver when `limit_s` seconds are nearly over.
+
+        LeaseLost when another driver has taken over; its `partial` is what a waiter would have been told so far.
+        """
+        drive = Drive(self, claim, limit_s)
+        self._driving[claim.run.run_id] = drive
         try:
-            await asyncio.wait({work, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                await _stop(work)
-                heartbeat.result()  # raises LeaseLost: nothing else ends the heartbeat first
+            return await drive.run()
+        finally:
+            if self._driving.get(claim.run.run_id) is drive:
+                del self._driving[claim.run.run_id]
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a run that this process drives; it ends as interrupted."""
+        if run_id in self._driving:
+            self._driving[run_id].cancel("cancelled")
+
+    def abandon(self, run_id: str, epoch: int) -> None:
+        """Stop driving a run that was taken from this process by a claim of `epoch`, without waiting to be refused."""
+        drive = self._driving.get(run_id)
+        if drive is not None and drive.claim.lease.epoch < epoch:
+            drive.cancel("superseded")
+
+
+class Drive:
+    """One claim being driven."""
+
+    def __init__(self, driver: Driver, claim: Claim, limit_s: float | None) -> None:
+        self.driver = driver
+        self.limits = driver.limits
+        self.claim = claim
+        self.limit_s = limit_s
+        modes = claim.run.kwargs.get("stream_mode") or []
+        self.answer = Answer(interrupts_alone=INTERRUPTING_MODE in modes)
+        self.stopped_by: str | None = None
+        self._control: Any = None
+        self._drain = False
+        self._work: asyncio.Task[Outcome | None] | None = None
+        self._fields = {
+            "thread_id": claim.run.thread_id,
+            "run_id": claim.run.run_id,
+            "attempt": claim.run.attempt,
+            "epoch": claim.lease.epoch,
+        }
+
+    def cancel(self, reason: str) -> None:
+        """Stop the graph where it is; `reason` decides what becomes of the run."""
+        if self.stopped_by is None:
+            self.stopped_by = reason
+        if self._work is not None:
+            self._work.cancel()
+
+    async def run(self) -> Ended | HandedOn:
+        """Drive to the end of the run or of the time, with a heartbeat beside it."""
+        self._work = asyncio.create_task(self._end())
+        heartbeat = asyncio.create_task(self._keep_alive())
+        clock = asyncio.create_task(self._watch_deadline())
+        try:
+            await asyncio.wait({self._work, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
+            if heartbeat.done() and not self._work.done():
+                self.cancel("superseded")
             # Heartbeat and settlement never overlap: they would conflict with each other.
             await _stop(heartbeat)
-            outcome, body = work.result()
-            return await self._settle(claim, outcome, body)
+            await asyncio.wait({self._work})
+            outcome = self._work.result()
+            if self.stopped_by == "superseded":
+                raise LeaseLost("another driver has taken over")
+            return await (self._hand_on() if outcome is None else self._settle(outcome))
+        except LeaseLost as lost:
+            lost.partial = self.answer.body()
+            log.info("lease lost", extra=self._fields)
+            raise
         finally:
-            del self._driving[claim.run.run_id]
-            for task in (work, heartbeat):
+            for task in (clock, heartbeat, self._work):
                 await _stop(task)
 
-    def cancel(self, run_id: str) -> bool:
-        """Stop a run that this process drives; it ends as interrupted. False if it drives no such run."""
-        work = self._driving.get(run_id)
-        return work is not None and work.cancel()
-
-    async def _execute(self, claim: Claim) -> tuple[Outcome, Any]:
-        """Run the graph; every way in which a run can end, but for the loss of its lease, comes back as an outcome."""
-        run = claim.run
-        answer = Answer(interrupts_alone=INTERRUPTING_MODE in (run.kwargs.get("stream_mode") or []))
-        saver = self.savers(run.tenant, claim)
+    async def _end(self) -> Outcome | None:
+        """The outcome of the run; None if another driver is to go on with it. Every error becomes an outcome."""
+        run = self.claim.run
         try:
-            await asyncio.to_thread(self._fence, claim, saver)
-            async with self.graphs.open(run.graph_id, graph_config(run), checkpointer=saver) as graph:
-                return await self._invoke(claim, graph, saver, answer)
+            saver = self.driver.savers(run.tenant, self.claim)
+            if not self.claim.clean:
+                await asyncio.to_thread(saver.fence, run.thread_id)  # type: ignore[attr-defined]
+            if run.cancel is not None:
+                return await self._stop_run(run.cancel, saver)
+            if run.attempt - run.handoffs > self.limits.max_attempts:
+                return failed("RunAbandoned", f"given up after {self.limits.max_attempts} drivers died on the run")
+            if run.handoffs > self.limits.max_handoffs:
+                return failed("RunAbandoned", f"given up after {self.limits.max_handoffs} hand-offs")
+            async with self.driver.graphs.open(run.graph_id, graph_config(run), checkpointer=saver) as graph:
+                return await self._invoke(graph, saver)
         except LeaseLost:
             raise
         except asyncio.CancelledError:
-            return Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED), answer.body()
+            return None if self.stopped_by == "deadline" else interrupted()
         except Exception as error:
-            lost = _lease_loss(error)
-            if lost is not None:
-                raise lost from error
-            log.warning("run failed", extra={"run_id": run.run_id, "error": type(error).__name__})
-            described = describe_error(error)
-            return Outcome(RunStatus.ERROR, ThreadStatus.ERROR, error=described), error_body(described)
+            return self._failure(error)
 
-    async def _invoke(self, claim: Claim, graph: Any, saver: Any, answer: Answer) -> tuple[Outcome, Any]:
-        arguments = graph_arguments(claim.run, graph, resumes=claim.resumes)
-        outcome = Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE)
-        body: Any = None
+    async def _invoke(self, graph: Any, saver: Any) -> Outcome | None:
+        outcome: Outcome | None = Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE)
+        before = dict(saver.heads)
         try:
-            await self._stream(graph, arguments, answer)
-            body = answer.body()
+            drained = await self._stream(graph)
+            if drained:
+                outcome = None
         except asyncio.CancelledError:
-            outcome = Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED)
-            body = answer.body()
+            outcome = interrupted()
         except Exception as error:
-            lost = _lease_loss(error)
-            if lost is not None:
-                raise lost from error
-            log.warning("run failed", extra={"run_id": claim.run.run_id, "error": type(error).__name__})
-            described = describe_error(error)
-            outcome = Outcome(RunStatus.ERROR, ThreadStatus.ERROR, error=described)
-            body = error_body(described)
-        await _flush(saver)
-        state = await graph.aget_state(checkpoint_config(claim.run.thread_id, None))
+            outcome = self._failure(error)
+        await saver.aflush()
+        if self.stopped_by == "superseded":
+            return None
+        if self.stopped_by == "deadline":
+            outcome = None
+        state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
+        if outcome is None:
+            stuck = self.stopped_by == "deadline" and dict(saver.heads) == before
+            return timed_out(state.next, self.limit_s) if stuck else None
         if outcome.status is RunStatus.SUCCESS and state.next:
             outcome = replace(outcome, thread_status=ThreadStatus.INTERRUPTED)
-        return replace(outcome, checkpoint_id=state.config["configurable"].get("checkpoint_id")), body
+        return replace(outcome, checkpoint_id=state.config["configurable"].get("checkpoint_id"))
 
-    async def _stream(self, graph: Any, arguments: GraphArguments, answer: Answer) -> None:
+    async def _stream(self, graph: Any) -> bool:
+        """Run the graph; True if it stopped because it was asked to drain."""
+        from langgraph.errors import EmptyInputError, GraphDrained
+        from langgraph.runtime import RunControl
+
+        self._control = RunControl()
+        if self._drain:
+            self._control.request_drain("deadline")
+        arguments = graph_arguments(self.claim.run, graph, resumes=await self._has_begun(graph))
         checkpoint_id = arguments.config["configurable"].get("checkpoint_id")
         if checkpoint_id and await graph.checkpointer.aget_tuple(arguments.config) is None:
-            from langgraph.errors import EmptyInputError
-
             raise EmptyInputError(f"Checkpoint {checkpoint_id} not found on this thread")
         chunks = graph.astream(
             arguments.input,
@@ -131,35 +234,107 @@ class Driver:
             interrupt_before=arguments.interrupt_before,
             interrupt_after=arguments.interrupt_after,
             durability=arguments.durability,
+            control=self._control,
         )
-        async for values in chunks:
-            answer.add(values)
+        try:
+            async for values in chunks:
+                self.answer.add(values)
+        except GraphDrained:
+            return True
+        return False
 
-    async def _keep_alive(self, claim: Claim) -> None:
+    async def _has_begun(self, graph: Any) -> bool:
+        """Whether an earlier driver left a checkpoint of this very run, so that its input is in the log already."""
+        if not self.claim.resumes:
+            return False
+        latest = await graph.checkpointer.aget_tuple(checkpoint_config(self.claim.run.thread_id, None))
+        return latest is not None and latest.metadata.get("run_id") == self.claim.run.run_id
+
+    async def _stop_run(self, action: CancelAction, saver: Any) -> Outcome:
+        """End a run that is to be stopped; its own driver was fenced off before."""
+        run = self.claim.run
+        if action is CancelAction.ROLLBACK:
+            await asyncio.to_thread(saver.rollback, run.thread_id, run_id=run.run_id)
+            return Outcome(RunStatus.INTERRUPTED, ThreadStatus.IDLE, deletes_run=True, keeps_thread=True)
+        latest = await saver.aget_tuple(checkpoint_config(run.thread_id, None))
+        checkpoint_id = latest.config["configurable"]["checkpoint_id"] if latest else None
+        return replace(interrupted(), checkpoint_id=checkpoint_id, deletes_run=action is CancelAction.DELETE)
+
+    async def _keep_alive(self) -> None:
+        """Renew the lease until it is lost."""
         while True:
-            await asyncio.sleep(self.heartbeat_s)
-            until_ms = to_ms(self.clock()) + LEASE_MS
-            lease = Lease(claim.lease.owner, claim.lease.epoch, until_ms)
-            await asyncio.to_thread(self.runs.renew, claim, lease)
+            await asyncio.sleep(self.limits.heartbeat_s)
+            lease = Lease(self.claim.lease.owner, self.claim.lease.epoch, to_ms(self.driver.clock()) + LEASE_MS)
+            try:
+                await asyncio.to_thread(self.driver.runs.renew, self.claim, lease)
+            except LeaseLost:
+                return
+            except Exception as error:  # storage is out of reach: the lease may still be renewed in time
+                log.warning("heartbeat failed", extra={**self._fields, "error": type(error).__name__})
 
-    def _fence(self, claim: Claim, saver: Any) -> None:
-        if not claim.clean:
-            saver.fence(claim.run.thread_id)
+    async def _watch_deadline(self) -> None:
+        """Ask for a drain when the time is nearly over, and stop what does not heed it."""
+        if self.limit_s is None:
+            return
+        await asyncio.sleep(max(self.limit_s - self.limits.drain_margin_s, 0))
+        self._drain = True
+        if self._control is not None:
+            self._control.request_drain("deadline")
+        await asyncio.sleep(max(min(self.limits.drain_margin_s, self.limit_s) - self.limits.stop_margin_s, 0))
+        self.cancel("deadline")
 
-    async def _settle(self, claim: Claim, outcome: Outcome, body: Any) -> Ended:
-        now = self.clock()
-        following = await asyncio.to_thread(self.runs.settle, claim, outcome, now)
+    async def _settle(self, outcome: Outcome) -> Ended:
+        run, now = self.claim.run, self.driver.clock()
+        following = await asyncio.to_thread(self.driver.runs.settle, self.claim, outcome, now)
+        log.info("run ended", extra={**self._fields, "status": outcome.status})
         if following is not None:
-            await asyncio.to_thread(self.wake, claim.run, following)
-        run = replace(
-            claim.run,
+            self.driver.on_next(following)
+            await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, following)
+        if outcome.deletes_run:
+            await asyncio.to_thread(self.driver.runs.delete, run)
+        ended = replace(
+            run,
             status=outcome.status,
             error=outcome.error,
             checkpoint_id=outcome.checkpoint_id,
             updated_at=now,
             ended_at=now,
         )
-        return Ended(run, body)
+        return Ended(ended, error_body(outcome.error) if outcome.error else self.answer.body())
+
+    async def _hand_on(self) -> HandedOn:
+        run = self.claim.run
+        await asyncio.to_thread(self.driver.runs.hand_off, self.claim)
+        log.info("run handed on", extra=self._fields)
+        await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, run.run_id)
+        return HandedOn(run)
+
+    def _failure(self, error: Exception) -> Outcome:
+        """The outcome of an exception; the loss of the lease, however wrapped, is raised as such."""
+        lost = _lease_loss(error)
+        if lost is not None:
+            raise lost from error
+        log.warning("run failed", extra={**self._fields, "error": type(error).__name__})
+        described = describe_error(error)
+        return failed(described["error"], described["message"])
+
+
+def failed(error: str, message: str) -> Outcome:
+    """The outcome of a run that failed."""
+    described: JsonObject = {"error": error, "message": message}
+    return Outcome(RunStatus.ERROR, ThreadStatus.ERROR, error=described, thread_error=described)
+
+
+def interrupted() -> Outcome:
+    """The outcome of a run that was stopped."""
+    return Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, thread_error=USER_INTERRUPT)
+
+
+def timed_out(nodes: tuple[str, ...], limit_s: float | None) -> Outcome:
+    """The outcome of a run whose node outlasted all the time that a driver has."""
+    message = f"node {', '.join(nodes) or '?'} did not finish within the {limit_s:.0f} s that a driver has"
+    described: JsonObject = {"error": "NodeTimeout", "message": message}
+    return Outcome(RunStatus.TIMEOUT, ThreadStatus.ERROR, error=described, thread_error=described)
 
 
 async def _stop(task: "asyncio.Task[Any]") -> None:
@@ -167,12 +342,6 @@ async def _stop(task: "asyncio.Task[Any]") -> None:
     if not task.done():
         task.cancel()
         await asyncio.wait({task})
-
-
-async def _flush(saver: Any) -> None:
-    flush = getattr(saver, "aflush", None)
-    if flush is not None:
-        await flush()
 
 
 def _lease_loss(error: BaseException) -> LeaseLost | None:

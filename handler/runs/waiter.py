@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
-from handler.domain.models import Run, Thread
+from handler.domain.models import Claim, Run, Thread
 from handler.domain.ports import RunStore, SaverFactory, ThreadStore
+from handler.domain.status import RunStatus
 from handler.errors import LeaseLost, RunNotFound
 from handler.runs.admission import Admission, Admitted
 from handler.runs.driver import Driver, Ended
@@ -39,13 +41,29 @@ class Waiter:
         self._following: set[asyncio.Task[Ended]] = set()
         self._turns: dict[str, asyncio.Event] = {}
 
-    async def admit(self, run: Run, new_thread: Thread | None) -> Admitted:
-        """Admit a run; ThreadBusy or ThreadNotFound if it is refused."""
-        return await asyncio.to_thread(self.admission.admit, run, new_thread=new_thread)
+    async def admit(self, run: Run, new_thread: Thread | None, *, inline: bool) -> Admitted:
+        """Admit a run and stop what is in its way; ThreadBusy or ThreadNotFound if it is refused."""
+        admitted = await asyncio.to_thread(self.admission.admit, run, inline=inline, new_thread=new_thread)
+        if admitted.stops is not None:
+            await self.stop(admitted.stops)
+        return admitted
 
-    async def follow(self, run: Run, admitted: Admitted | None, window_s: float | None) -> Ended | None:
-        """The run at its end; None when the window (None: there is none) closes first: the run goes on."""
-        task = asyncio.create_task(self._to_end(run, admitted))
+    async def stop(self, claim: Claim) -> None:
+        """End a run that was usurped; somebody else's doing so first is as good."""
+        self.driver.abandon(claim.run.run_id, claim.lease.epoch)
+        try:
+            await self.driver.drive(claim)
+        except LeaseLost:
+            return
+
+    async def follow(
+        self, run: Run, admitted: Admitted | None, *, window_s: float | None = None, limit_s: float | None = None
+    ) -> Ended | None:
+        """The run at its end; None when the window (None: there is none) closes first: the run goes on.
+
+        With `admitted` the run is driven here, now or when its turn comes, for at most `limit_s` seconds.
+        """
+        task = asyncio.create_task(self._to_end(run, admitted, limit_s))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
         done, _ = await asyncio.wait({task}, timeout=window_s)
@@ -57,31 +75,47 @@ class Waiter:
         if event is not None:
             event.set()
 
-    async def _to_end(self, run: Run, admitted: Admitted | None) -> Ended:
+    async def _to_end(self, run: Run, admitted: Admitted | None, limit_s: float | None) -> Ended:
+        loop = asyncio.get_running_loop()
+        deadline = None if limit_s is None else loop.time() + limit_s
         claim = admitted.claim if admitted else None
+        partial: Any = None
         event = self._turns.setdefault(run.run_id, asyncio.Event())
         try:
             poll_s = FIRST_POLL_S
             while True:
                 if claim is not None:
                     try:
-                        return await self.driver.drive(claim)
-                    except LeaseLost:
-                        claim = None
+                        driven = await self.driver.drive(claim, None if deadline is None else deadline - loop.time())
+                    except LeaseLost as lost:
+                        partial = lost.partial
+                    else:
+                        if isinstance(driven, Ended):
+                            return driven
                 current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
                 if current is None:
-                    raise RunNotFound(run.run_id)
+                    return await self._rolled_back(run, partial)
                 if current.ended:
                     return Ended(current, await self.answer_of(current))
-                thread = await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id)
-                if thread is None:
-                    raise RunNotFound(run.run_id)
-                claim = await asyncio.to_thread(self.admission.claim_turn, current, thread)
+                claim = await self._claim_turn(current) if admitted else None
                 if claim is None:
                     await _pause(event, poll_s)
                     poll_s = min(poll_s * 1.5, LAST_POLL_S)
         finally:
             self._turns.pop(run.run_id, None)
+
+    async def _claim_turn(self, run: Run) -> Claim | None:
+        thread = await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id)
+        if thread is None:
+            raise RunNotFound(run.run_id)
+        return await asyncio.to_thread(self.admission.claim_turn, run, thread)
+
+    async def _rolled_back(self, run: Run, partial: Any) -> Ended:
+        """A run that is gone while its thread is there was rolled back: its waiter gets what it had come to."""
+        if await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id) is None:
+            raise RunNotFound(run.run_id)
+        body = partial if partial is not None else await self.answer_of(run)
+        return Ended(replace(run, status=RunStatus.INTERRUPTED), body)
 
     async def answer_of(self, run: Run) -> Any:
         """What a waiter is told who comes after the run's end: its own result, not the thread's current state."""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from handler.domain.lease import Lease
-from handler.domain.models import JsonObject, Run, Thread
+from handler.domain.models import CancelAction, JsonObject, Run, Thread
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.storage import keys
 from handler.storage.table import Item
@@ -65,6 +65,7 @@ def thread_to_item(thread: Thread) -> Item:
         "until_ms": number(thread.lease.until_ms) if thread.lease else None,
         "active_run": text(thread.active_run) if thread.active_run else None,
         "clean": {"BOOL": True} if thread.clean else None,
+        "queue": {"L": [text(run_id) for run_id in thread.queue]} if thread.queue else None,
     }
     return {
         **thread_key(thread.tenant, thread.thread_id),
@@ -152,6 +153,7 @@ def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | 
         kwargs=kwargs or {},
         attempt=int(item["attempt"]["N"]),
         handoffs=int(item["handoffs"]["N"]),
+        cancel=CancelAction(item["cancel"]["S"]) if "cancel" in item else None,
         started_at=moment(item, "started_at") if "started_at" in item else None,
         ended_at=moment(item, "ended_at") if "ended_at" in item else None,
         error=from_json(item["error"]["S"]) if "error" in item else None,

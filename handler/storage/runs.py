@@ -1,4 +1,8 @@
-"""Runs in DynamoDB, and the transactions in which a run and its thread change together."""
+"""Runs in DynamoDB, and the transactions in which a run and its thread change together.
+
+A transaction whose response was lost is refused when it is sent again. Each method then looks at the thread that
+refused it: an owner, a place in the queue or an epoch that only this very call can have written means "it was mine".
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 from handler.domain.lease import Lease
-from handler.domain.models import Claim, Outcome, Run, Thread, to_ms
-from handler.domain.ports import Clock
-from handler.domain.status import RunStatus
+from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
+from handler.domain.ports import Clock, Where
+from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, statements
 from handler.storage.items import (
@@ -30,8 +34,8 @@ INLINE_BYTES = 200_000
 MAX_ARGUMENT_BYTES = 20_000_000
 """Packed arguments above this size are refused."""
 
-QUEUE_CAP = 500
-"""How many runs may wait on one thread; the thread's item holds their ids."""
+QUEUE_CAP = 90
+"""How many runs may wait on one thread: a transaction that interrupts them all holds at most 100 items."""
 
 
 class DynamoDBRuns:
@@ -60,50 +64,42 @@ class DynamoDBRuns:
         """
         begun = replace(run, status=RunStatus.RUNNING, attempt=1, started_at=run.created_at, updated_at=run.created_at)
         kwargs = self._write_arguments(run)
-        action = {"Update": statements.admit_on_thread(run, lease, seen=seen)}
-        try:
-            self._transact(action, {"Put": statements.put_new(run_to_item(begun, kwargs))})
-        except ConditionRefused as refused:
-            thread = self._thread_of(run, refused)
-            if thread is not None:
-                return thread
+        claim = Claim(run=begun, lease=lease, clean=seen is None or seen.clean)
+        on_run = {"Put": statements.put_new(run_to_item(begun, kwargs))}
+        thread = self._transact(run, {"Update": statements.admit_on_thread(run, lease, seen=seen)}, on_run)
+        if thread is ACCEPTED:
+            return claim
+        if thread is None:
             if new_thread is None:
-                raise ThreadNotFound(run.thread_id) from None
-            return self._admit_on_new(begun, lease, new_thread, kwargs)
-        return Claim(run=begun, lease=lease, clean=seen is None or seen.clean)
-
-    def _admit_on_new(self, begun: Run, lease: Lease, thread: Thread, kwargs: dict[str, Any] | None) -> Claim | Thread:
-        held = replace(
-            thread,
-            lease=lease,
-            epoch=lease.epoch,
-            active_run=begun.run_id,
-            graph_id=begun.graph_id,
-            assistant_id=begun.assistant_id,
-            clean=False,
-        )
-        put_thread = {"Put": statements.put_new(thread_to_item(held))}
-        try:
-            self._transact(put_thread, {"Put": statements.put_new(run_to_item(begun, kwargs))})
-        except ConditionRefused as refused:
-            other = self._thread_of(begun, refused)
-            if other is None:
-                raise StorageUnavailable("the thread is being deleted") from None
-            return other
-        return Claim(run=begun, lease=lease, clean=True)
-
-    def enqueue(self, run: Run) -> Thread | None:
-        """Accept a run behind others on a busy thread; the thread as it stands if it was refused, None if accepted."""
-        kwargs = self._write_arguments(run)
-        action = {"Update": statements.enqueue_on_thread(run, QUEUE_CAP)}
-        try:
-            self._transact(action, {"Put": statements.put_new(run_to_item(run, kwargs))})
-        except ConditionRefused as refused:
-            thread = self._thread_of(run, refused)
+                raise ThreadNotFound(run.thread_id)
+            held = held_thread(new_thread, begun, lease)
+            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(held))}, on_run)
+            if thread is ACCEPTED:
+                return replace(claim, clean=True)
             if thread is None:
-                raise ThreadNotFound(run.thread_id) from None
-            return thread
-        return None
+                raise StorageUnavailable("the thread is being deleted")
+        assert isinstance(thread, Thread)  # noqa: S101 - neither accepted nor missing
+        return claim if owned(thread, lease) else thread
+
+    def enqueue(self, run: Run, *, where: Where, new_thread: Thread | None) -> Thread | None:
+        """Accept a run that is to wait its turn; the thread as it stands if it was refused, None if accepted.
+
+        `where` says on what threads it may wait; `new_thread` is what to create if there is no thread.
+        """
+        kwargs = self._write_arguments(run)
+        on_run = {"Put": statements.put_new(run_to_item(run, kwargs))}
+        on_thread = {"Update": statements.enqueue_on_thread(run, where, QUEUE_CAP)}
+        thread = self._transact(run, on_thread, on_run)
+        if thread is None:
+            if new_thread is None:
+                raise ThreadNotFound(run.thread_id)
+            waiting = replace(new_thread, queue=(run.run_id,))
+            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(waiting))}, on_run)
+            if thread is None:
+                raise StorageUnavailable("the thread is being deleted")
+        if not isinstance(thread, Thread) or run.run_id in (*thread.queue, thread.active_run):
+            return None
+        return thread
 
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
@@ -117,10 +113,9 @@ class DynamoDBRuns:
     def _begin(self, run: Run, lease: Lease, seen: Thread, on_thread: statements.Request) -> Claim | None:
         now = self.clock()
         handed_on = seen.active_run == run.run_id and seen.lease is None
-        on_run = statements.run_begins(run, now, handed_on=handed_on)
-        try:
-            self._transact({"Update": on_thread}, {"Update": on_run})
-        except ConditionRefused:
+        on_run = {"Update": statements.run_begins(run, now, handed_on=handed_on)}
+        thread = self._transact(run, {"Update": on_thread}, on_run)
+        if thread is None or (isinstance(thread, Thread) and not owned(thread, lease)):
             return None
         begun = replace(
             run,
@@ -131,41 +126,105 @@ class DynamoDBRuns:
         )
         return Claim(run=begun, lease=lease, clean=seen.clean, resumes=run.attempt > 0)
 
+    def usurp(
+        self, victim: Run | None, action: CancelAction, lease: Lease, seen: Thread, successor: Run | None
+    ) -> Claim | None:
+        """Take the thread from its active run, in order to stop it, and put `successor` in the place of all that wait.
+
+        The claim is for the victim, to be settled by `action`. Without a victim the claim is for nobody: its run is
+        the successor, which is then the next in line.
+        """
+        now = self.clock()
+        actions: list[dict[str, Any]] = []
+        if victim is not None:
+            actions.append({"Update": statements.run_is_stopped(victim, action, now)})
+        if successor is not None:
+            kwargs = self._write_arguments(successor)
+            actions.append({"Put": statements.put_new(run_to_item(successor, kwargs))})
+            actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in seen.queue]
+        on_thread = {"Update": statements.usurp_on_thread(victim, lease, seen, successor)}
+        thread = self._transact(victim or successor, on_thread, *actions)
+        if isinstance(thread, Thread):
+            mine = owned(thread, lease) if victim else successor is not None and successor.run_id in thread.queue
+            if not mine:
+                return None
+        elif thread is None:
+            return None
+        run = victim or successor
+        assert run is not None  # noqa: S101 - one of them is given
+        stopped = replace(run, cancel=victim.cancel or action) if victim else run
+        return Claim(run=stopped, lease=lease, clean=False)
+
+    def cancel_queued(self, run: Run, action: CancelAction, seen: Thread) -> bool:
+        """Take a pending run out of the queue and end it; False if the thread has changed."""
+        on_thread = {"Update": statements.cancel_queued_on_thread(run, seen)}
+        on_run = self._ends_unstarted(seen, run.run_id, action, self.clock())
+        return self._transact(run, on_thread, on_run) is ACCEPTED
+
+    def _ends_unstarted(self, thread: Thread, run_id: str, action: CancelAction, now: datetime) -> dict[str, Any]:
+        outcome = Outcome(
+            RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, deletes_run=action is not CancelAction.INTERRUPT
+        )
+        key = run_key(thread.tenant, thread.thread_id, run_id)
+        return dict(statements.run_ends(key, outcome, now))
+
+    def hand_off(self, claim: Claim) -> None:
+        """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
+        self._held(claim, statements.hand_off(claim))
+
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
+        self._held(claim, statements.renew(claim, lease))
+
+    def _held(self, claim: Claim, request: statements.Request) -> None:
         try:
-            self.table.update(statements.renew(claim, lease))
+            self.table.update(request)
         except ConditionRefused as refused:
+            item = refused.item or {}
+            let_go = "owner" not in item and item.get("epoch", {}).get("N") == str(claim.lease.epoch)
+            if let_go and item.get("active_run", {}).get("S") == claim.run.run_id:
+                return  # this very hand-off, whose first response was lost
             raise LeaseLost(f"lease of epoch {claim.lease.epoch} is gone") from refused
 
     def settle(self, claim: Claim, outcome: Outcome, now: datetime) -> str | None:
         """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it."""
         run = claim.run
-        on_run = {"Update": statements.run_ends(run, outcome, now)}
+        on_run = statements.run_ends(run_key(run.tenant, run.thread_id, run.run_id), outcome, now)
+        following: str | None = None
         for queued in (False, True):
             on_thread = {"Update": statements.settle_on_thread(claim, outcome, now, queued=queued)}
-            try:
-                self._transact(on_thread, on_run)
-            except ConditionRefused as refused:
-                thread = self._thread_of(run, refused)
-                mine = thread is not None and thread.lease is not None and thread.lease.owner == claim.lease.owner
-                if thread is None or not mine or queued or not thread.queue:
-                    raise LeaseLost(f"lease of epoch {claim.lease.epoch} is gone") from refused
-                following = thread.queue[0]
-                continue
-            return following if queued else None
-        raise AssertionError("unreachable: the second round returns or raises")
+            thread = self._transact(run, on_thread, on_run)
+            if thread is ACCEPTED:
+                return following
+            if not isinstance(thread, Thread):
+                break
+            if thread.lease is None and thread.epoch == claim.lease.epoch and thread.active_run != run.run_id:
+                return thread.queue[0] if thread.queue else None  # settled before, and the response was lost
+            if queued or not owned(thread, claim.lease) or not thread.queue:
+                break
+            following = thread.queue[0]
+        raise LeaseLost(f"lease of epoch {claim.lease.epoch} is gone")
 
-    def _transact(self, on_thread: dict[str, Any], on_run: dict[str, Any]) -> None:
-        self.table.transact([on_thread, on_run])
+    def delete(self, run: Run) -> None:
+        """Delete a run that has ended."""
+        self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
+        prefix = keys.payload_prefix(run.run_id)
+        pieces = statements.query_prefix(run.tenant, run.thread_id, prefix, keys_only=True)
+        self.table.batch_delete(list(self.table.query(pieces)))
 
-    def _thread_of(self, run: Run, refused: ConditionRefused) -> Thread | None:
-        """The thread as it stood when its part of a transaction was refused."""
-        item: Item | None = refused.items[0]
-        if item is None and not refused.refused[0]:
-            # Only the run's part was refused: the thread's item was not reported.
-            item = self.table.get(statements.get_strong(thread_key(run.tenant, run.thread_id)))
-        return thread_from_item(run.tenant, run.thread_id, item) if item else None
+    def _transact(
+        self, run: Run | None, on_thread: dict[str, Any], *others: dict[str, Any]
+    ) -> "Thread | object | None":
+        """ACCEPTED, or the thread that refused (None: there is none)."""
+        assert run is not None  # noqa: S101 - a transaction is always about a run
+        try:
+            self.table.transact([on_thread, *others])
+        except ConditionRefused as refused:
+            item: Item | None = refused.items[0]
+            if not refused.refused[0]:  # the thread agreed, so it was not reported
+                item = self.table.get(statements.get_strong(thread_key(run.tenant, run.thread_id)))
+            return thread_from_item(run.tenant, run.thread_id, item) if item else None
+        return ACCEPTED
 
     def _write_arguments(self, run: Run) -> dict[str, Any] | None:
         packed = json_packed(run.kwargs)
@@ -182,9 +241,31 @@ class DynamoDBRuns:
     def _read(self, tenant: str, thread_id: str, item: Item) -> Run:
         if "kwargs" in item:
             return run_from_item(tenant, thread_id, item)
-        prefix = keys.payload_prefix(keys.run_id_of(item[keys.SK]["S"]))
-        pieces = self.table.query(statements.query_prefix(tenant, thread_id, prefix))
+        run_id = keys.run_id_of(item[keys.SK]["S"])
+        pieces = self.table.query(statements.query_prefix(tenant, thread_id, keys.payload_prefix(run_id)))
         data = b"".join(piece["data"]["B"] for piece in pieces)
         if not data:
-            raise RunNotFound(keys.run_id_of(item[keys.SK]["S"]))
+            raise RunNotFound(run_id)
         return run_from_item(tenant, thread_id, item, unpacked(data))
+
+
+ACCEPTED = object()
+"""What a transaction that went through returns."""
+
+
+def owned(thread: Thread, lease: Lease) -> bool:
+    """Whether the thread's lease is this very one."""
+    return thread.lease is not None and thread.lease.owner == lease.owner
+
+
+def held_thread(thread: Thread, run: Run, lease: Lease) -> Thread:
+    """A new thread that its first run already holds."""
+    return replace(
+        thread,
+        lease=lease,
+        epoch=lease.epoch,
+        active_run=run.run_id,
+        graph_id=run.graph_id,
+        assistant_id=run.assistant_id,
+        clean=False,
+    )

@@ -8,11 +8,14 @@ whoever drives the active run; they say when others may try, the sequence of the
                        └─┘ renew
 """
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from handler.domain.lease import CLOCK_SKEW_MS, Lease
-from handler.domain.models import Claim, Outcome, Run, Thread
+from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread
+from handler.domain.ports import Where
 from handler.domain.status import RunStatus, predecessors
 from handler.storage import items, keys
 from handler.storage.items import Value, instant, json_text, number, text
@@ -42,6 +45,7 @@ NAMES = {
     "#attempt": "attempt",
     "#handoffs": "handoffs",
     "#error": "error",
+    "#cancel": "cancel",
     "#checkpoint": "checkpoint_id",
     "#list_pk": keys.LIST_PK,
     "#list_sk": keys.LIST_SK,
@@ -73,6 +77,15 @@ ABANDONED = "#active = :run AND (attribute_not_exists(#owner) OR #until < :dead)
 
 # The run is the next in line and nobody holds the thread.
 NEXT_IN_LINE = "attribute_not_exists(#active) AND #queue[0] = :run"
+
+# Nobody waits for the thread.
+LINE_IS_EMPTY = "(attribute_not_exists(#queue) OR size(#queue) = :zero)"
+
+# There is room for one more to wait.
+LINE_IS_SHORT = "(attribute_not_exists(#queue) OR size(#queue) < :cap)"
+
+# The same runs wait, in the same order, as when the thread was read.
+LINE_AS_SEEN = "#queue = :line_seen"
 
 TAKE_LEASE = "#owner = :owner, #epoch = :epoch, #until = :until"
 
@@ -144,12 +157,17 @@ def admit_on_thread(run: Run, lease: Lease, *, seen: Thread | None) -> Request:
     )
 
 
-def enqueue_on_thread(run: Run, cap: int) -> Request:
-    """Update of the thread behind whose runs another is to wait."""
+def enqueue_on_thread(run: Run, where: Where, cap: int) -> Request:
+    """Update of the thread in whose queue a run takes its place."""
+    condition = {
+        Where.BUSY: f"{EXISTS} AND {BUSY} AND {LINE_IS_SHORT}",
+        Where.FREE: f"{EXISTS} AND {FREE}",
+        Where.ANY: f"{EXISTS} AND {LINE_IS_SHORT}",
+    }[where]
     return update(
         items.thread_key(run.tenant, run.thread_id),
         "SET #queue = list_append(if_not_exists(#queue, :none), :line), #updated = :now",
-        f"{EXISTS} AND {BUSY} AND (attribute_not_exists(#queue) OR size(#queue) < :cap)",
+        condition,
         {
             ":none": {"L": []},
             ":line": {"L": [text(run.run_id)]},
@@ -195,6 +213,54 @@ def renew(claim: Claim, lease: Lease) -> Request:
     )
 
 
+def usurp_on_thread(victim: Run | None, lease: Lease, seen: Thread, successor: Run | None) -> Request:
+    """Update of the thread whose active run is stopped; `successor` takes the place of all that wait."""
+    sets, removes, values = [], [], {":seen": number(seen.epoch)}
+    conditions = [EXISTS, EPOCH_AS_SEEN]
+    tenant, thread_id = seen.tenant, seen.thread_id
+    if victim is not None:
+        conditions.append("#active = :run")
+        sets.append(TAKE_LEASE)
+        removes.append("#clean")
+        values.update({**lease_values(lease), ":run": text(victim.run_id)})
+    else:
+        conditions.append("attribute_not_exists(#active)")
+    if successor is not None:
+        conditions.append(LINE_AS_SEEN if seen.queue else LINE_IS_EMPTY)
+        sets.append("#queue = :line")
+        values[":line"] = line_of([successor.run_id])
+        values[":line_seen"] = line_of(seen.queue)
+        values[":zero"] = number(0)
+    expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
+    return update(items.thread_key(tenant, thread_id), expression, " AND ".join(conditions), values)
+
+
+def cancel_queued_on_thread(run: Run, seen: Thread) -> Request:
+    """Update of the thread on which a pending run no longer waits."""
+    place = f"#queue[{seen.queue.index(run.run_id)}]"
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"REMOVE {place}",
+        f"{EXISTS} AND {place} = :run",
+        {":run": text(run.run_id)},
+    )
+
+
+def hand_off(claim: Claim) -> Request:
+    """UpdateItem: let go of the lease but not of the thread; the log is in good order."""
+    return update(
+        items.thread_key(claim.run.tenant, claim.run.thread_id),
+        "SET #clean = :clean REMOVE #owner, #until",
+        HELD,
+        {":owner": text(claim.lease.owner), ":epoch": number(claim.lease.epoch), ":clean": {"BOOL": True}},
+    )
+
+
+def line_of(run_ids: Sequence[str]) -> Value:
+    """The queue as an attribute."""
+    return {"L": [text(run_id) for run_id in run_ids]}
+
+
 def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: bool) -> Request:
     """Update of the thread when its run ends; `queued`: whether runs may be waiting."""
     run = claim.run
@@ -205,16 +271,22 @@ def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: b
         ":now": instant(now),
         ":clean": {"BOOL": True},
         ":list_sk": items.listing(run.tenant, run.thread_id, now)[keys.LIST_SK],
+        ":zero": number(0),
         **outcome_values(outcome),
     }
-    if not queued:
-        values[":zero"] = number(0)
-    sets = "#status = :status, #updated = :now, #state_updated = :now, #clean = :clean, #list_sk = :list_sk"
-    line_is_empty = "(attribute_not_exists(#queue) OR size(#queue) = :zero)"
+    sets, removes = ["#updated = :now", "#clean = :clean"], ["#owner", "#until", "#active"]
+    if not outcome.keeps_thread:
+        sets += ["#status = :status", "#state_updated = :now", "#list_sk = :list_sk"]
+        if outcome.checkpoint_id is not None:
+            sets.append("#checkpoint = :checkpoint")
+        if outcome.thread_error is not None:
+            sets.append("#error = :thread_error")
+        else:
+            removes.append("#error")
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {sets}{outcome_sets(outcome)} REMOVE #owner, #until, #active{outcome_removes(outcome)}",
-        HELD if queued else f"{HELD} AND {line_is_empty}",
+        f"SET {', '.join(sets)} REMOVE {', '.join(removes)}",
+        HELD if queued else f"{HELD} AND {LINE_IS_EMPTY}",
         values,
     )
 
@@ -231,14 +303,27 @@ def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
     )
 
 
-def run_ends(run: Run, outcome: Outcome, now: datetime) -> Request:
-    """Update of a run that ends; only from a status from which the table of moves lets it."""
+def run_ends(key: Item, outcome: Outcome, now: datetime) -> dict[str, Request]:
+    """Update (or Delete, as the outcome wants it) of a run that ends, where the table of moves allows it."""
     move = move_to(outcome.status)
+    if outcome.deletes_run:
+        return {"Delete": conditional({"Key": key}, "", move["condition"], move["values"])}
+    sets = ["#status = :to", "#updated = :now", "#ended = :now"]
+    if outcome.checkpoint_id is not None:
+        sets.append("#checkpoint = :checkpoint")
+    if outcome.error is not None:
+        sets.append("#error = :error")
+    values = {**move["values"], ":now": instant(now), **outcome_values(outcome)}
+    return {"Update": update(key, f"SET {', '.join(sets)}", move["condition"], values)}
+
+
+def run_is_stopped(run: Run, action: CancelAction, now: datetime) -> Request:
+    """Update of an active run that is to be stopped by `action`; the first who says so is heeded."""
     return update(
         items.run_key(run.tenant, run.thread_id, run.run_id),
-        f"SET #status = :to, #updated = :now, #ended = :now{outcome_sets(outcome)}",
-        move["condition"],
-        {**move["values"], ":now": instant(now), **outcome_values(outcome)},
+        "SET #cancel = if_not_exists(#cancel, :action), #updated = :now",
+        "#status = :running",
+        {":action": text(action), ":running": text(RunStatus.RUNNING), ":now": instant(now)},
     )
 
 
@@ -269,34 +354,27 @@ def outcome_values(outcome: Outcome) -> dict[str, Value]:
         values[":checkpoint"] = text(outcome.checkpoint_id)
     if outcome.error is not None:
         values[":error"] = json_text(outcome.error)
+    if outcome.thread_error is not None:
+        values[":thread_error"] = json_text(outcome.thread_error)
     return values
-
-
-def outcome_sets(outcome: Outcome) -> str:
-    """What run and thread both keep of an outcome."""
-    checkpoint = ", #checkpoint = :checkpoint" if outcome.checkpoint_id is not None else ""
-    return checkpoint + (", #error = :error" if outcome.error is not None else "")
-
-
-def outcome_removes(outcome: Outcome) -> str:
-    """A thread forgets the error of a run before."""
-    return ", #error" if outcome.error is None else ""
 
 
 def update(
     key: Item, expression: str, condition: str, values: dict[str, Value], *, returning: str | None = None
 ) -> Request:
-    """Arguments of an UpdateItem, or of an Update in a transaction, that name just what the expressions use."""
-    used = f"{expression} {condition}"
-    present = {word.strip("(),=<>") for word in used.replace("[0]", "").replace("(", " ").split()}
-    request: Request = {
-        "Key": key,
-        "UpdateExpression": expression,
+    """Arguments of an UpdateItem, or of an Update in a transaction."""
+    request = conditional({"Key": key, "UpdateExpression": expression}, expression, condition, values)
+    return {**request, "ReturnValues": returning} if returning else request
+
+
+def conditional(request: Request, expression: str, condition: str, values: dict[str, Value]) -> Request:
+    """A request with a condition, which names just what its expressions use, and is told the item on refusal."""
+    used = set(re.findall(r"[#:]\w+", f"{expression} {condition}"))
+    present = {name: value for name, value in values.items() if name in used}
+    return {
+        **request,
         "ConditionExpression": condition,
-        "ExpressionAttributeNames": {name: attribute for name, attribute in NAMES.items() if name in present},
-        "ExpressionAttributeValues": {name: value for name, value in values.items() if name in present},
+        "ExpressionAttributeNames": {name: attribute for name, attribute in NAMES.items() if name in used},
+        **({"ExpressionAttributeValues": present} if present else {}),
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    if returning:
-        request["ReturnValues"] = returning
-    return request

@@ -1,6 +1,8 @@
 """One DynamoDB table: sends the requests that `statements` builds and turns refusals into domain terms."""
 
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -35,9 +37,10 @@ class ConditionRefused(Exception):
 class Table:
     """A table by name and a boto3 client; thread-safe, as the client is."""
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.client = client
         self.name = name
+        self.sleep = sleep
 
     def get(self, request: Mapping[str, Any]) -> Item | None:
         """Send GetItem; None when there is no such item."""
@@ -88,13 +91,33 @@ class Table:
         return self._call(operation, {"TableName": self.name, **request})
 
     def _call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            response: dict[str, Any] = getattr(self.client, operation)(**request)
-        except ClientError as error:
-            raise refusal(error) from error
-        except BotoCoreError as error:
-            raise StorageUnavailable(f"DynamoDB {operation} failed: {type(error).__name__}") from error
-        return response
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                response: dict[str, Any] = getattr(self.client, operation)(**request)
+            except ClientError as error:
+                if is_conflict(error) and attempt + 1 < CONFLICT_TRIES:
+                    self.sleep(CONFLICT_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                    continue
+                raise refusal(error) from error
+            except BotoCoreError as error:
+                raise StorageUnavailable(f"DynamoDB {operation} failed: {type(error).__name__}") from error
+            return response
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+CONFLICT_TRIES = 6
+CONFLICT_PAUSE_S = 0.02
+"""A request that met another transaction on the same item is sent again after 20 ms, 40 ms and so on, give or take."""
+
+
+def is_conflict(error: ClientError) -> bool:
+    """Whether a request failed only because a transaction was under way on one of its items; botocore retries none."""
+    response: Any = error.response
+    code = response.get("Error", {}).get("Code", "")
+    codes = {reason.get("Code") for reason in response.get("CancellationReasons", [])} - {"None"}
+    return code == "TransactionConflictException" or (
+        code == "TransactionCanceledException" and codes == {"TransactionConflict"}
+    )
 
 
 def refusal(error: ClientError) -> Exception:

@@ -1,0 +1,74 @@
+"""The queue of wake-ups: SQS, or nothing where runs are driven only where they are awaited."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from handler.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+MAX_DELAY_S = 900
+"""The longest that SQS holds a message back, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A message: look at this run."""
+
+    tenant: str
+    thread_id: str
+    run_id: str
+
+    def to_text(self) -> str:
+        """The message's body."""
+        return json.dumps({"tenant": self.tenant, "thread_id": self.thread_id, "run_id": self.run_id})
+
+    @classmethod
+    def from_text(cls, body: str) -> "Wake":
+        """The wake-up in a message's body; ValueError if it is none."""
+        content = json.loads(body)
+        try:
+            return cls(*(str(content[name]) for name in ("tenant", "thread_id", "run_id")))
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a wake-up message") from error
+
+
+class SqsWakes:
+    """The port `WakeQueue` over an SQS standard queue."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self.client = client
+        self.queue_url = queue_url
+
+    def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
+        """Have a worker look at a run after so many seconds (0 to 900)."""
+        body = Wake(tenant, thread_id, run_id).to_text()
+        delay = min(delay_s, MAX_DELAY_S)
+        try:
+            self.client.send_message(QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageUnavailable(f"SQS SendMessage failed: {type(error).__name__}") from error
+
+    def receive(self, *, wait_s: int, limit: int) -> Iterator[tuple[str, Wake]]:
+        """Take messages off the queue: receipt and wake-up; for the local server, Lambda does this by itself."""
+        answer: Any = self.client.receive_message(
+            QueueUrl=self.queue_url, WaitTimeSeconds=wait_s, MaxNumberOfMessages=limit
+        )
+        for message in answer.get("Messages", []):
+            yield message["ReceiptHandle"], Wake.from_text(message["Body"])
+
+    def done(self, receipt: str) -> None:
+        """Take a message off the queue for good."""
+        self.client.delete_message(QueueUrl=self.queue_url, ReceiptHandle=receipt)
+
+
+class NoWakes:
+    """The port `WakeQueue` where there is no worker."""
+
+    def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
+        """Drop the message."""
