@@ -15,6 +15,7 @@ from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver, Limits
 from handler.runs.graphs import Graphs, read_config
+from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.states import States
 from handler.runs.waiter import Waiter
@@ -71,6 +72,7 @@ def build_services(
     driver = Driver(runs, graphs, savers, wakes, clock, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
+    loop = GraphLoop()
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
         settings=settings,
@@ -80,7 +82,8 @@ def build_services(
         assistants=SystemAssistants(descriptions, clock()),
         wakes=wakes,
         graphs=graphs,
-        loop=GraphLoop(),
+        loop=loop,
+        hold=Hold(lambda: waiter.busy, lambda seconds: loop.submit(waiter.idle(seconds)).result()),
         admission=admission,
         driver=driver,
         waiter=waiter,

@@ -24,6 +24,14 @@ class Settings(BaseSettings):
     """Tenant of callers where no claim names one."""
     gateway_timeout_seconds: float = Field(default=29.0, gt=0)
     """When the gateway gives up on a request, in seconds."""
+    function_timeout_seconds: float = Field(default=900.0, gt=0)
+    """How long one invocation of a function may last, in seconds."""
+    python_sdk_dialect: bool = True
+    """Whether the Python SDK, which follows no redirect, is answered with a body that makes it ask again."""
+    presence_grace_seconds: float = Field(default=60.0, ge=0)
+    """How long after its last poll a waiter counts as gone, in seconds, beyond the window of a poll."""
+    max_result_bytes: int = Field(default=6_000_000, gt=0)
+    """Largest result that can be answered at once, in bytes; what Lambda gives back."""
     max_body_bytes: int = Field(default=6_000_000, gt=0)
     """Largest request body, in bytes; what Lambda takes."""
     default_on_disconnect: str = Field(default="cancel", pattern="^(cancel|continue)$")

@@ -13,6 +13,7 @@ from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver
 from handler.runs.graphs import Graphs
+from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.states import States
 from handler.runs.waiter import Waiter
@@ -37,6 +38,7 @@ class Services:
     admission: Admission
     driver: Driver
     waiter: Waiter
+    hold: Hold
     cancellation: Cancellation
     attendant: Attendant
     states: States

@@ -1,14 +1,17 @@
 """Answers a wait or a join: headers at once and a newline now and then where that works, one whole body on Lambda."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
-from handler.api.answers import encode, error_answer, json_answer, status_of
+from handler.api.answers import encode, error_answer, status_of
+from handler.api.dialects import still_running
 from handler.api.services import Services
-from handler.domain.models import Run
+from handler.domain.models import CancelAction, Run
 from handler.errors import ServiceError
 from handler.runs.admission import Admitted
 from handler.runs.driver import Ended
@@ -17,44 +20,112 @@ HEARTBEAT_S = 5.0
 """How often a waiting connection is shown to be alive, in seconds."""
 
 WINDOW_MARGIN_S = 4.0
-"""How long before the gateway gives up a wait is answered, in seconds."""
+"""How long before the gateway gives up a wait is answered, in seconds; at most a fifth of its time."""
+
+COMPRESS_FROM_BYTES = 16_384
+"""Smaller results are not worth compressing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the `Prefer` header asks for (RFC 7240)."""
+
+    wait_s: float | None = None
+    """For how long to wait at most."""
+    respond_async: bool = False
+    """Whether to answer at once and let the run go on."""
+
+    @classmethod
+    def of(cls, request: Request) -> "Preferences":
+        """The preferences of a request; what cannot be read is ignored, as the RFC wants it."""
+        wait_s, respond_async = None, False
+        for part in request.headers.get("prefer", "").split(","):
+            name, _, value = part.strip().partition("=")
+            if name.lower() == "respond-async":
+                respond_async = True
+            elif name.lower() == "wait" and value.strip('"').isdigit():
+                wait_s = float(value.strip('"'))
+        return cls(wait_s, respond_async)
+
+    @property
+    def applied(self) -> dict[str, str]:
+        """The header that tells which preferences were heeded."""
+        heeded = [f"wait={self.wait_s:.0f}"] if self.wait_s is not None else []
+        heeded += ["respond-async"] if self.respond_async else []
+        return {"Preference-Applied": ", ".join(heeded)} if heeded else {}
 
 
 async def waited(request: Request, services: Services, run: Run, admitted: Admitted | None) -> Response:
     """The run's result, or the answer that tells where it will be."""
-    headers = run_headers(run)
+    preferences = Preferences.of(request)
+    headers = {**run_headers(run), **preferences.applied}
     context = request.scope.get("aws.context")
-    if context is None:
-        ended = services.loop.submit(services.waiter.follow(run, admitted))
-        body = heartbeats(asyncio.wrap_future(ended))
+    if context is None and preferences.wait_s is None:
+        following = services.loop.submit(services.waiter.follow(run, admitted))
+        cancels = admitted is not None and run.kwargs.get("on_disconnect") == "cancel"
+        body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels)
         return StreamingResponse(body, media_type="application/json", headers=headers)
-    window_s = max(services.settings.gateway_timeout_seconds - WINDOW_MARGIN_S, 1.0)
-    limit_s = context.get_remaining_time_in_millis() / 1000
-    result = await services.loop.run(
-        services.waiter.follow(run, admitted, window_s=min(window_s, limit_s - WINDOW_MARGIN_S), limit_s=limit_s)
-    )
+    window_s, limit_s = preferences.wait_s, None
+    if context is not None:
+        limit_s = context.get_remaining_time_in_millis() / 1000
+        window_s = window_of(services.settings.gateway_timeout_seconds, limit_s, preferences.wait_s)
+        if not services.hold.active:
+            limit_s = window_s
+    result = await services.loop.run(services.waiter.follow(run, admitted, window_s=window_s, limit_s=limit_s))
     if result is None:
-        detail = f"Run {run.run_id} goes on; its result will be at {headers['Location']}"
-        return error_answer(408, detail, headers)
-    return json_answer(result.body, headers=headers)
+        dialect = services.settings.python_sdk_dialect
+        return still_running(request, run.run_id, f"{run_path(run)}/join", headers, python=dialect)
+    return result_answer(request, services, result, headers)
+
+
+def window_of(gateway_s: float, remaining_s: float, asked_s: float | None) -> float:
+    """How long one request may wait, in seconds."""
+    whole = min(gateway_s, remaining_s)
+    window = whole - min(WINDOW_MARGIN_S, whole / 5)
+    return window if asked_s is None else min(window, asked_s)
+
+
+def run_path(run: Run) -> str:
+    """The path of a run."""
+    return f"/threads/{run.thread_id}/runs/{run.run_id}"
 
 
 def run_headers(run: Run) -> dict[str, str]:
     """Where the run and its result are to be found."""
-    path = f"/threads/{run.thread_id}/runs/{run.run_id}"
-    return {"Location": f"{path}/join", "Content-Location": path}
+    return {"Location": f"{run_path(run)}/join", "Content-Location": run_path(run)}
 
 
-async def heartbeats(ended: "asyncio.Future[Ended | None]") -> AsyncIterator[bytes]:
-    """A newline every few seconds until the run has ended, then its result."""
-    while True:
-        done, _ = await asyncio.wait({ended}, timeout=HEARTBEAT_S)
-        if done:
-            break
-        yield b"\n"
+def result_answer(request: Request, services: Services, ended: Ended, headers: dict[str, str]) -> Response:
+    """The result as one body: compressed where that helps, refused by name where it cannot be carried."""
+    data = encode(ended.body)
+    if len(data) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        packed = gzip.compress(data, 5)
+        if len(packed) * 4 / 3 < len(data):  # Lambda carries binary bodies as base64
+            data, headers = packed, {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    carried = len(data) * 4 / 3 if "Content-Encoding" in headers else len(data)
+    if carried > services.settings.max_result_bytes:
+        where = f"/threads/{ended.run.thread_id}/state"
+        detail = f"The run ended with {ended.run.status}, but its result is too large for one answer: GET {where}"
+        return error_answer(413, detail, headers)
+    return Response(data, headers=headers, media_type="application/json")
+
+
+async def heartbeats(
+    services: Services, run: Run, ended: "asyncio.Future[Ended | None]", *, cancels: bool
+) -> AsyncIterator[bytes]:
+    """A newline every few seconds until the run has ended, then its result; a hang-up may cancel the run."""
     try:
-        result = ended.result()
-    except ServiceError as error:
-        yield encode({"__error__": {"error": type(error).__name__, "message": f"{status_of(error)}: {error}"}})
-        return
-    yield encode(result.body if result else None)
+        while True:
+            done, _ = await asyncio.wait({ended}, timeout=HEARTBEAT_S)
+            if done:
+                break
+            yield b"\n"
+        try:
+            result = ended.result()
+        except ServiceError as error:
+            yield encode({"__error__": {"error": type(error).__name__, "message": f"{status_of(error)}: {error}"}})
+            return
+        yield encode(result.body if result else None)
+    finally:
+        if not ended.done() and cancels:
+            services.loop.submit(services.cancellation.cancel(run, CancelAction.INTERRUPT))

@@ -64,7 +64,9 @@ class Limits:
 
     heartbeat_s: float = HEARTBEAT_S
     drain_margin_s: float = DRAIN_MARGIN_S
+    """At most; a fifth of a driver's time where that is less."""
     stop_margin_s: float = STOP_MARGIN_S
+    """At most; a tenth of a driver's time where that is less."""
     max_attempts: int = MAX_ATTEMPTS
     max_handoffs: int = MAX_HANDOFFS
 
@@ -104,10 +106,9 @@ class Driver:
             if self._driving.get(claim.run.run_id) is drive:
                 del self._driving[claim.run.run_id]
 
-    def cancel(self, run_id: str) -> None:
-        """Stop a run that this process drives; it ends as interrupted."""
-        if run_id in self._driving:
-            self._driving[run_id].cancel("cancelled")
+    def drives(self, run_id: str) -> bool:
+        """Whether this process drives the run."""
+        return run_id in self._driving
 
     def abandon(self, run_id: str, epoch: int) -> None:
         """Stop driving a run that was taken from this process by a claim of `epoch`, without waiting to be refused."""
@@ -276,11 +277,13 @@ class Drive:
         """Ask for a drain when the time is nearly over, and stop what does not heed it."""
         if self.limit_s is None:
             return
-        await asyncio.sleep(max(self.limit_s - self.limits.drain_margin_s, 0))
+        drain_s = min(self.limits.drain_margin_s, self.limit_s / 5)
+        stop_s = min(self.limits.stop_margin_s, self.limit_s / 10)
+        await asyncio.sleep(max(self.limit_s - drain_s, 0))
         self._drain = True
         if self._control is not None:
             self._control.request_drain("deadline")
-        await asyncio.sleep(max(min(self.limits.drain_margin_s, self.limit_s) - self.limits.stop_margin_s, 0))
+        await asyncio.sleep(max(drain_s - stop_s, 0))
         self.cancel("deadline")
 
     async def _settle(self, outcome: Outcome) -> Ended:

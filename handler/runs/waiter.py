@@ -67,7 +67,21 @@ class Waiter:
         self._following.add(task)
         task.add_done_callback(self._following.discard)
         done, _ = await asyncio.wait({task}, timeout=window_s)
-        return task.result() if done else None
+        if done:
+            return task.result()
+        if not self.driver.drives(run.run_id):
+            task.cancel()  # it only watched, or waited its turn, for which a message is under way
+        return None
+
+    @property
+    def busy(self) -> bool:
+        """Whether runs are followed or driven in this process."""
+        return bool(self._following)
+
+    async def idle(self, timeout_s: float) -> None:
+        """Return when nothing is followed any more, or after so many seconds."""
+        if self._following:
+            await asyncio.wait(self._following, timeout=timeout_s)
 
     def turn_has_come(self, run_id: str) -> None:
         """Wake whoever waits in this process for the run's turn; call it on the graph loop."""
