@@ -74,6 +74,11 @@ class Table:
         page = self._send("query", request)
         return page.get("Items", []), page.get("LastEvaluatedKey")
 
+    def scan_page(self, request: Mapping[str, Any]) -> tuple[list[Item], Item | None]:
+        """Send one Scan; return its items and the key to go on from (None: no more)."""
+        page = self._send("scan", request)
+        return page.get("Items", []), page.get("LastEvaluatedKey")
+
     def transact(self, actions: list[dict[str, Any]]) -> None:
         """Send TransactWriteItems; raise ConditionRefused when a condition fails."""
         named = [{kind: {"TableName": self.name, **body} for kind, body in action.items()} for action in actions]
@@ -81,8 +86,15 @@ class Table:
 
     def batch_delete(self, keys: list[Item]) -> None:
         """Delete items by key, 25 a request, until none is left unprocessed."""
-        for start in range(0, len(keys), 25):
-            todo = [{"DeleteRequest": {"Key": key}} for key in keys[start : start + 25]]
+        self._batch_write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+    def batch_put(self, items: list[Item]) -> None:
+        """Put items, without conditions, 25 a request, until none is left unprocessed."""
+        self._batch_write([{"PutRequest": {"Item": item}} for item in items])
+
+    def _batch_write(self, requests: list[Item]) -> None:
+        for start in range(0, len(requests), 25):
+            todo = requests[start : start + 25]
             while todo:
                 left = self._call("batch_write_item", {"RequestItems": {self.name: todo}})
                 todo = left.get("UnprocessedItems", {}).get(self.name, [])
