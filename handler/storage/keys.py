@@ -4,8 +4,9 @@
 |-------------------|-------------------|------------------------|
 | thread            | T#tenant#thread   | THREAD                 |
 | super-step record | same              | C#ns#seq               |
-| a record's chunk  | same              | C#ns#seq#K#k           |
-| pending writes    | same              | C#ns#seq#W#…           |
+| a record's chunk  | same              | C#ns#seq#K#name#k      |
+| pending writes    | same              | C#ns#seq#W#path#task#n |
+| their chunk       | same              | …#K#name#k             |
 | run               | same              | R#run                  |
 | a run's arguments | same              | P#run#k                |
 
@@ -47,6 +48,16 @@ def thread_pk(tenant: str, thread_id: str) -> str:
     return f"T#{quoted(tenant)}#{quoted(thread_id)}"
 
 
+def tenant_prefix(tenant: str) -> str:
+    """What the partitions of a tenant's threads start with."""
+    return f"T#{quoted(tenant)}#"
+
+
+def thread_of(pk: str) -> str:
+    """The thread that a partition is of."""
+    return unquoted(pk.rpartition("#")[2])
+
+
 def run_sk(run_id: str) -> str:
     """Sort key of a run on its thread; run ids are time-ordered UUIDs, so runs sort by arrival."""
     return f"{RUN_PREFIX}{run_id}"
@@ -80,3 +91,61 @@ def thread_list_shard(tenant: str, shard: int) -> str:
 def thread_list_sk(moment: str, thread_id: str) -> str:
     """Index sort key of a thread: by time of its last change."""
     return f"{moment}#{thread_id}"
+
+
+CHECKPOINTS_FIRST = CHECKPOINT_PREFIX
+CHECKPOINTS_LAST = "C$"
+"""The sort keys between which all of a thread's checkpoints are."""
+
+SEQUENCE_DIGITS = 10
+CHUNK_MARK = "#K#"
+WRITES_MARK = "#W#"
+PATH_LENGTH = 400
+"""Characters of a task's path in a key; a longer path is cut there, and the task id still makes the key unique."""
+
+
+def log_prefix(namespace: str) -> str:
+    """What the sort keys of a namespace's log start with."""
+    return f"{CHECKPOINT_PREFIX}{quoted(namespace)}#"
+
+
+def log_namespace(sk: str) -> str:
+    """The namespace that a sort key of a log names."""
+    return unquoted(sk.split("#", 2)[1])
+
+
+def record_sk(namespace: str, seq: int) -> str:
+    """Sort key of the record with this sequence number."""
+    return f"{log_prefix(namespace)}{seq:0{SEQUENCE_DIGITS}d}"
+
+
+def slot_end_sk(namespace: str, seq: int) -> str:
+    """A sort key behind the record with this sequence number and all that belongs to it."""
+    return f"{record_sk(namespace, seq)}$"
+
+
+def slot_items_sk(namespace: str, seq: int) -> str:
+    """A sort key behind the record with this sequence number, before all else that belongs to it."""
+    return f"{record_sk(namespace, seq)}#"
+
+
+def log_end_sk(namespace: str) -> str:
+    """A sort key behind a namespace's log."""
+    return f"{log_prefix(namespace)}:"
+
+
+def chunk_sk(sk: str, name: str, number: int) -> str:
+    """Sort key of a chunk of the item with this sort key; a name belongs to one attempt to write it."""
+    return f"{sk}{CHUNK_MARK}{name}#{number:04d}"
+
+
+def writes_sk(namespace: str, seq: int, path: str, task_id: str, epoch: int, number: int) -> str:
+    """Sort key of pending writes: in task-path order, then by task, then in the order in which they were put."""
+    part = f"{quoted(path)[:PATH_LENGTH]}#{quoted(task_id)}#{epoch:08d}{number:04d}"
+    return f"{record_sk(namespace, seq)}{WRITES_MARK}{part}"
+
+
+def slot_of(sk: str) -> tuple[int, str]:
+    """The sequence number in a sort key of a log, and what follows it ("" for the record itself)."""
+    number, mark, rest = sk.split("#", 2)[2].partition("#")
+    return int(number), mark + rest
