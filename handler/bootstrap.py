@@ -1,6 +1,6 @@
 """The composition root: the only module that names concrete classes, and where fakes enter."""
 
-from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,6 +17,7 @@ from handler.runs.driver import Driver, Limits
 from handler.runs.graphs import Graphs, read_config
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
+from handler.runs.recall import Recall
 from handler.runs.states import States
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
@@ -29,8 +30,11 @@ from handler.storage.threads import DynamoDBThreads
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from langgraph.checkpoint.serde.base import SerializerProtocol
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+
+    from handler.storage.checkpointer import StateCache
 
 CLIENT_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -68,8 +72,9 @@ def build_services(
     threads = DynamoDBThreads(table, savers.delete_log)
     runs = DynamoDBRuns(table, clock)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
-    admission = Admission(runs, wakes, clock)
-    driver = Driver(runs, graphs, savers, wakes, clock, limits)
+    recall = Recall()
+    admission = Admission(runs, wakes, clock, recall)
+    driver = Driver(runs, graphs, savers, wakes, clock, recall, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
     loop = GraphLoop()
@@ -110,20 +115,33 @@ def create_queue(client: "SQSClient", name: str) -> str:
     return client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
 
-@dataclass(frozen=True, slots=True)
 class Savers(SaverFactory):
-    """Makes checkpointers over the table; langgraph is imported when the first one is made."""
+    """Makes checkpointers over the table, which share one cache; langgraph is imported when the first one is made."""
 
-    table: Table
-    settings: Settings
+    def __init__(self, table: Table, settings: Settings) -> None:
+        self.table = table
+        self.settings = settings
 
     def __call__(self, tenant: str, claim: Claim | None = None) -> Any:
         """A saver that writes under the claim's lease, or one that only reads."""
         from handler.storage.checkpointer import DynamoDBSaver
 
-        if claim is None:
-            return DynamoDBSaver(self.table, tenant=tenant)
-        return DynamoDBSaver(self.table, tenant=tenant, epoch=claim.lease.epoch)
+        saver = partial(DynamoDBSaver, self.table, tenant=tenant, cache=self._cache, serde=self._serde)
+        return saver() if claim is None else saver(epoch=claim.lease.epoch, heads=claim.heads)
+
+    @cached_property
+    def _cache(self) -> "StateCache":
+        from handler.storage.checkpointer import StateCache
+
+        return StateCache(self.settings.state_cache_bytes)
+
+    @cached_property
+    def _serde(self) -> "SerializerProtocol":
+        from handler.storage.checkpointer import make_serde
+
+        allowed = [tuple(name.strip().split(":")) for name in self.settings.allowed_types.split(",") if name.strip()]
+        key = self.settings.aes_key.encode() or None
+        return make_serde(strict=self.settings.strict_msgpack, allowed=allowed, aes_key=key)
 
     def delete_log(self, tenant: str, thread_id: str) -> None:
         """Delete a thread's checkpoints."""

@@ -16,6 +16,18 @@ Clock = Callable[[], datetime]
 """Returns the present moment in UTC."""
 
 
+class Sighting(Protocol):
+    """How a thread stood when it was last seen."""
+
+    @property
+    def epoch(self) -> int:
+        """The highest epoch ever granted."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the last holder let go in good order."""
+
+
 class Where(StrEnum):
     """On what threads a run may take its place in the queue."""
 
@@ -55,7 +67,7 @@ class RunStore(Protocol):
     def list(self, tenant: str, thread_id: str, *, limit: int, offset: int, status: RunStatus | None) -> Sequence[Run]:
         """Read the runs of a thread, newest first."""
 
-    def admit(self, run: Run, lease: Lease, *, seen: Thread | None, new_thread: Thread | None) -> Claim | Thread:
+    def admit(self, run: Run, lease: Lease, *, seen: Sighting | None, new_thread: Thread | None) -> Claim | Thread:
         """Accept a run on a free thread and take the lease; the thread as it stands if it cannot be had like this.
 
         `seen` is the thread as it was read (its epoch must still hold), None to try without having looked;

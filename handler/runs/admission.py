@@ -5,13 +5,14 @@ acceptance, the run is found.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from handler.domain.lease import CLOCK_SKEW_MS, LEASE_MS, Lease
 from handler.domain.models import CancelAction, Claim, Run, Thread, to_ms
-from handler.domain.ports import Clock, RunStore, WakeQueue, Where
+from handler.domain.ports import Clock, RunStore, Sighting, WakeQueue, Where
 from handler.errors import Conflict, StorageUnavailable, ThreadBusy
+from handler.runs.recall import Recall
 
 BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 
@@ -58,7 +59,8 @@ class Admitted:
 class Admission:
     """Decides over new runs; synchronous, for a thread of its own."""
 
-    def __init__(self, runs: RunStore, wakes: WakeQueue, clock: Clock) -> None:
+    def __init__(self, runs: RunStore, wakes: WakeQueue, clock: Clock, recall: Recall) -> None:
+        self.recall = recall
         self.runs = runs
         self.wakes = wakes
         self.clock = clock
@@ -69,9 +71,12 @@ class Admission:
         `inline`: the caller drives it; otherwise a worker will, once it is told to.
         """
         self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=WATCHDOG_S)
-        seen: Thread | None = None
+        known = self.recall.take(run) if inline else None
+        seen: Sighting | None = known
         for _ in range(ADMISSION_TRIES):
             free = self._admit_on_free(run, seen, inline=inline, new_thread=new_thread)
+            if isinstance(free, Admitted) and free.claim is not None and known is not None and seen is known:
+                return Admitted(free.run, claim=replace(free.claim, heads=known.heads))
             if isinstance(free, Admitted):
                 return free
             seen = free
@@ -84,7 +89,7 @@ class Admission:
         raise StorageUnavailable("the thread changes hands too often at the moment")
 
     def _admit_on_free(
-        self, run: Run, seen: Thread | None, *, inline: bool, new_thread: Thread | None
+        self, run: Run, seen: Sighting | None, *, inline: bool, new_thread: Thread | None
     ) -> Admitted | Thread:
         if inline:
             result = self.runs.admit(run, self.new_lease(seen), seen=seen, new_thread=new_thread)
@@ -134,7 +139,7 @@ class Admission:
             return self.runs.usurp(run, action, self.new_lease(thread), thread, successor=None) or False
         return False
 
-    def new_lease(self, seen: Thread | None) -> Lease:
+    def new_lease(self, seen: Sighting | None) -> Lease:
         """A lease that nobody else can hold.
 
         Its epoch is the time, so that it needs no look at the thread; after a look, it is above what was seen.

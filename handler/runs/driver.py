@@ -19,10 +19,11 @@ from handler.domain.lease import HEARTBEAT_S, LEASE_MS, Lease
 from handler.domain.models import CancelAction, Claim, JsonObject, Outcome, Run, to_ms
 from handler.domain.ports import Clock, RunStore, SaverFactory, WakeQueue
 from handler.domain.status import RunStatus, ThreadStatus
-from handler.errors import LeaseLost
+from handler.errors import LeaseLost, StorageUnavailable
 from handler.runs.arguments import INTERRUPTING_MODE, graph_arguments, graph_config
 from handler.runs.graphs import Graphs
 from handler.runs.outcome import Answer, describe_error, error_body
+from handler.runs.recall import Recall, Recollection
 from handler.runs.states import checkpoint_config
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,10 @@ class Driver:
         savers: SaverFactory,
         wakes: WakeQueue,
         clock: Clock,
+        recall: Recall,
         limits: Limits | None = None,
     ) -> None:
+        self.recall = recall
         self.runs = runs
         self.graphs = graphs
         self.savers = savers
@@ -97,6 +100,7 @@ class Driver:
         """Bring the claimed run to its end, or on to the next driver when `limit_s` seconds are nearly over.
 
         LeaseLost when another driver has taken over; its `partial` is what a waiter would have been told so far.
+        StorageUnavailable when the log cannot be written: the lease runs out, and another driver goes on.
         """
         drive = Drive(self, claim, limit_s)
         self._driving[claim.run.run_id] = drive
@@ -128,6 +132,7 @@ class Drive:
         modes = claim.run.kwargs.get("stream_mode") or []
         self.answer = Answer(interrupts_alone=INTERRUPTING_MODE in modes)
         self.stopped_by: str | None = None
+        self._heads: dict[str, int] | None = None
         self._control: Any = None
         self._drain = False
         self._work: asyncio.Task[Outcome | None] | None = None
@@ -172,10 +177,10 @@ class Drive:
     async def _end(self) -> Outcome | None:
         """The outcome of the run; None if another driver is to go on with it. Every error becomes an outcome."""
         run = self.claim.run
+        saver: Any = self.driver.savers(run.tenant, self.claim)
+        if not self.claim.clean:
+            await asyncio.to_thread(saver.fence, run.thread_id)
         try:
-            saver = self.driver.savers(run.tenant, self.claim)
-            if not self.claim.clean:
-                await asyncio.to_thread(saver.fence, run.thread_id)  # type: ignore[attr-defined]
             if run.cancel is not None:
                 return await self._stop_run(run.cancel, saver)
             if run.attempt - run.handoffs > self.limits.max_attempts:
@@ -184,8 +189,6 @@ class Drive:
                 return failed("RunAbandoned", f"given up after {self.limits.max_handoffs} hand-offs")
             async with self.driver.graphs.open(run.graph_id, graph_config(run), checkpointer=saver) as graph:
                 return await self._invoke(graph, saver)
-        except LeaseLost:
-            raise
         except asyncio.CancelledError:
             return None if self.stopped_by == "deadline" else interrupted()
         except Exception as error:
@@ -207,6 +210,7 @@ class Drive:
             return None
         if self.stopped_by == "deadline":
             outcome = None
+        self._heads = dict(saver.heads)
         state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
         if outcome is None:
             stuck = self.stopped_by == "deadline" and dict(saver.heads) == before
@@ -293,6 +297,8 @@ class Drive:
         if following is not None:
             self.driver.on_next(following)
             await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, following)
+        elif self._heads is not None:
+            self.driver.recall.note(run, Recollection(self.claim.lease.epoch, self._heads))
         if outcome.deletes_run:
             await asyncio.to_thread(self.driver.runs.delete, run)
         ended = replace(
@@ -313,10 +319,10 @@ class Drive:
         return HandedOn(run)
 
     def _failure(self, error: Exception) -> Outcome:
-        """The outcome of an exception; the loss of the lease, however wrapped, is raised as such."""
-        lost = _lease_loss(error)
-        if lost is not None:
-            raise lost from error
+        """The outcome of a graph's exception; those of the driver itself, however wrapped, are raised as such."""
+        own = _own_failure(error)
+        if own is not None:
+            raise own
         log.warning("run failed", extra={**self._fields, "error": type(error).__name__})
         described = describe_error(error)
         return failed(described["error"], described["message"])
@@ -347,15 +353,18 @@ async def _stop(task: "asyncio.Task[Any]") -> None:
         await asyncio.wait({task})
 
 
-def _lease_loss(error: BaseException) -> LeaseLost | None:
-    """The loss of the lease in the chain of causes of an error, which LangGraph or a group may have wrapped."""
+def _own_failure(error: BaseException) -> LeaseLost | StorageUnavailable | None:
+    """The loss of lease or storage in the chain of causes of an error, which LangGraph or a group may have wrapped.
+
+    A run is not failed by it: whoever has the lease, or takes it over when storage answers again, goes on.
+    """
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
         current = todo.pop()
         if current is None or id(current) in seen:
             continue
-        if isinstance(current, LeaseLost):
+        if isinstance(current, LeaseLost | StorageUnavailable):
             return current
         seen.add(id(current))
         todo += [current.__cause__, current.__context__, *getattr(current, "exceptions", ())]

@@ -8,7 +8,7 @@ from typing import Any
 from handler.domain.models import Claim, Run, Thread
 from handler.domain.ports import RunStore, SaverFactory, ThreadStore
 from handler.domain.status import RunStatus
-from handler.errors import LeaseLost, RunNotFound
+from handler.errors import LeaseLost, RunNotFound, StorageUnavailable
 from handler.runs.admission import Admission, Admitted
 from handler.runs.driver import Driver, Ended
 from handler.runs.graphs import Graphs
@@ -98,20 +98,21 @@ class Waiter:
         try:
             poll_s = FIRST_POLL_S
             while True:
-                if claim is not None:
-                    try:
+                try:
+                    if claim is not None:
                         driven = await self.driver.drive(claim, None if deadline is None else deadline - loop.time())
-                    except LeaseLost as lost:
-                        partial = lost.partial
-                    else:
                         if isinstance(driven, Ended):
                             return driven
-                current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
-                if current is None:
-                    return await self._rolled_back(run, partial)
-                if current.ended:
-                    return Ended(current, await self.answer_of(current))
-                claim = await self._claim_turn(current) if admitted else None
+                    current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
+                    if current is None:
+                        return await self._rolled_back(run, partial)
+                    if current.ended:
+                        return Ended(current, await self.answer_of(current))
+                    claim = await self._claim_turn(current) if admitted else None
+                except LeaseLost as lost:
+                    claim, partial = None, lost.partial
+                except StorageUnavailable:
+                    claim = None  # the run was accepted: its waiter waits for better times
                 if claim is None:
                     await _pause(event, poll_s)
                     poll_s = min(poll_s * 1.5, LAST_POLL_S)

@@ -12,7 +12,7 @@ from typing import Any
 
 from handler.domain.lease import Lease
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
-from handler.domain.ports import Clock, Where
+from handler.domain.ports import Clock, Sighting, Where
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, statements
@@ -56,7 +56,7 @@ class DynamoDBRuns:
         wanted = (item for item in found if status is None or item["status"]["S"] == status)
         return [self._read(tenant, thread_id, item) for item in islice(wanted, offset, offset + limit)]
 
-    def admit(self, run: Run, lease: Lease, *, seen: Thread | None, new_thread: Thread | None) -> Claim | Thread:
+    def admit(self, run: Run, lease: Lease, *, seen: Sighting | None, new_thread: Thread | None) -> Claim | Thread:
         """Accept a run on a free thread and take the lease; the thread as it stands if it cannot be had like this.
 
         `seen` is the thread as it was read (its epoch must still hold), None to try without having looked: then the

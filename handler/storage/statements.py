@@ -15,7 +15,7 @@ from typing import Any
 
 from handler.domain.lease import CLOCK_SKEW_MS, Lease
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread
-from handler.domain.ports import Where
+from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
 from handler.storage import items, keys
 from handler.storage.items import Value, instant, json_text, number, text
@@ -143,7 +143,7 @@ def begin_deletion(tenant: str, thread_id: str) -> Request:
     )
 
 
-def admit_on_thread(run: Run, lease: Lease, *, seen: Thread | None) -> Request:
+def admit_on_thread(run: Run, lease: Lease, *, seen: Sighting | None) -> Request:
     """Update of the thread on which a run is admitted: without a look only if it is clean, else if it is as seen."""
     unchanged = f"{CLEAN} AND {EPOCH_GROWS}" if seen is None else EPOCH_AS_SEEN
     values = {**lease_values(lease), **run_values(run), ":zero": number(0), ":now": instant(run.created_at)}
