@@ -93,7 +93,7 @@ def build_services(
         driver=driver,
         waiter=waiter,
         cancellation=Cancellation(threads, runs, admission, waiter),
-        attendant=Attendant(threads, runs, admission, driver, wakes),
+        attendant=Attendant(threads, runs, admission, driver, wakes, clock),
         states=States(graphs, savers),
     )
 

@@ -13,6 +13,7 @@ ServiceError
 ├── Invalid                 422
 ├── NotSupported            501
 ├── StorageUnavailable      503
+├── AlreadyAccepted         (never leaves the API)
 ├── LeaseLost               (never leaves the driver)
 └── GraphLoadError          (a start-up error)
 """
@@ -67,6 +68,16 @@ class ThreadExists(Conflict):
 
 class ThreadBusy(Conflict):
     """A run holds the thread, or waits for it, and the strategy is to reject."""
+
+
+class AlreadyAccepted(ServiceError):
+    """A run was accepted before under the same idempotency key; whoever asks again joins it."""
+
+    def __init__(self, thread_id: str, run_id: str, fingerprint: str) -> None:
+        super().__init__(f"run {run_id} was accepted under this key")
+        self.thread_id = thread_id
+        self.run_id = run_id
+        self.fingerprint = fingerprint
 
 
 class PayloadTooLarge(ServiceError):

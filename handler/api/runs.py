@@ -1,7 +1,7 @@
 """/threads/{id}/runs, as `client.runs` calls it."""
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -10,27 +10,19 @@ from handler.api.auth import caller_of
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
 from handler.api.services import Services, services_of
-from handler.api.threads import own_metadata, thread_of, truthy
-from handler.api.waits import run_headers, waited
+from handler.api.starts import admit
+from handler.api.threads import thread_of, truthy
+from handler.api.waits import Preferences, present_until_ms, run_headers, waited
 from handler.domain.models import (
-    Assistant,
     Caller,
     CancelAction,
-    JsonObject,
     Run,
-    Thread,
     new_run_id,
-    system_assistant_id,
 )
-from handler.domain.status import RunStatus, ThreadStatus
+from handler.domain.status import RunStatus
 from handler.errors import BadRequest, Invalid, NotFound, NotSupported, RunNotFound, ThreadNotFound
-from handler.runs.admission import Admitted
 
 router = APIRouter(tags=["runs"])
-
-NOT_FOUND = "Thread or assistant not found."
-
-BOTH_GIVEN = "Cannot specify both configurable and context. Context is the replacement of configurable: give it alone."
 
 
 @router.post("/threads/{thread_id}/runs/wait", openapi_extra=documented(RunBody))
@@ -46,22 +38,70 @@ async def wait_for_run(
         canonical = str(uuid.UUID(thread_id))
     except ValueError:
         raise BadRequest("badly formed hexadecimal UUID string") from None
-    admitted = await admit(services, caller, canonical, body, inline=True)
-    return await waited(request, services, admitted.run, admitted)
+    return await start_and_wait(request, services, caller, canonical, body)
+
+
+async def start_and_wait(
+    request: Request, services: Services, caller: Caller, thread_id: str, body: RunBody
+) -> Response:
+    """Admit a run and answer with its result; one that was accepted before under the same key is joined."""
+    inline = not (Preferences.of(request).respond_async and services.settings.queue_url)
+    admitted = await admit(request, services, caller, thread_id, body, inline=inline)
+    if not inline:
+        headers = {**run_headers(admitted.run), "Preference-Applied": "respond-async"}
+        await services.offload(services.wakes.send, caller.tenant, admitted.run.thread_id, admitted.run.run_id)
+        return json_answer(shown_run(admitted.run), 202, headers)
+    return await waited(request, services, admitted.run, None if admitted.joined else admitted)
+
+
+@router.post("/runs/wait", openapi_extra=documented(RunBody))
+async def wait_for_stateless_run(
+    request: Request,
+    body: Annotated[RunBody, Depends(body_of(RunBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Start a run on a thread of its own and answer with its result; the thread goes unless it is to be kept."""
+    return await start_and_wait(request, services, caller, new_run_id(), stateless(body))
+
+
+@router.post("/runs", openapi_extra=documented(RunBody))
+async def create_stateless_run(
+    request: Request,
+    body: Annotated[RunBody, Depends(body_of(RunBody))],
+    caller: Annotated[Caller, Depends(caller_of)],
+    services: Annotated[Services, Depends(services_of)],
+) -> Response:
+    """Start a run on a thread of its own in the background."""
+    return await start_in_background(request, services, caller, new_run_id(), stateless(body))
+
+
+def stateless(body: RunBody) -> RunBody:
+    """The body of a run without a thread of the caller's: there is nothing to resume, and the thread is made."""
+    if body.command is not None and body.command.resume is not None:
+        raise BadRequest("Cannot resume a stateless run: it has no thread to go on with")
+    return body.model_copy(update={"if_not_exists": "create", "on_completion": body.on_completion or "delete"})
 
 
 @router.post("/threads/{thread_id}/runs", openapi_extra=documented(RunBody))
 async def create_run(
     thread_id: str,
+    request: Request,
     body: Annotated[RunBody, Depends(body_of(RunBody))],
     caller: Annotated[Caller, Depends(caller_of)],
     services: Annotated[Services, Depends(services_of)],
 ) -> Response:
     """Start a run on a thread in the background."""
-    canonical = as_uuid(thread_id, "thread")
+    return await start_in_background(request, services, caller, as_uuid(thread_id, "thread"), body)
+
+
+async def start_in_background(
+    request: Request, services: Services, caller: Caller, thread_id: str, body: RunBody
+) -> Response:
+    """Admit a run and have a worker drive it."""
     if not services.settings.queue_url:
         raise NotSupported("background runs need a queue: set QUEUE_URL")
-    run = (await admit(services, caller, canonical, body, inline=False)).run
+    run = (await admit(request, services, caller, thread_id, body, inline=False)).run
     await services.offload(services.wakes.send, run.tenant, run.thread_id, run.run_id)
     return json_answer(shown_run(run), headers=run_headers(run))
 
@@ -133,18 +173,6 @@ def cancel_action(value: str | None) -> CancelAction:
     return CancelAction(value or "interrupt")
 
 
-async def admit(services: Services, caller: Caller, thread_id: str, body: RunBody, *, inline: bool) -> Admitted:
-    """Check a body and admit the run that it asks for."""
-    refuse_unsupported(body)
-    assistant = await assistant_of(services, caller, body.assistant_id)
-    run = new_run(services, caller, thread_id, assistant, body)
-    new_thread = thread_for(run, body) if body.if_not_exists == "create" else None
-    try:
-        return await services.loop.run(services.waiter.admit(run, new_thread, inline=inline))
-    except ThreadNotFound:
-        raise NotFound(NOT_FOUND) from None
-
-
 @router.get("/threads/{thread_id}/runs/{run_id}/join")
 async def join_run(
     thread_id: str,
@@ -155,6 +183,9 @@ async def join_run(
 ) -> Response:
     """Wait for a run that was started before."""
     run = await run_of(services, caller, thread_id, run_id)
+    until_ms = present_until_ms(request, services)
+    if run.present_until_ms is not None and until_ms is not None and not run.ended:
+        await services.offload(services.runs.note_presence, run, until_ms)
     return await waited(request, services, run, None)
 
 
@@ -221,111 +252,3 @@ async def run_of(services: Services, caller: Caller, thread_id: str, run_id: str
     if run is None:
         raise RunNotFound(run_key)
     return run
-
-
-async def assistant_of(services: Services, caller: Caller, asked: str) -> Assistant:
-    """The assistant that a request names by id, or by its graph's name."""
-    if asked in services.graphs.ids:
-        asked = system_assistant_id(asked)
-    try:
-        canonical = str(uuid.UUID(asked))
-    except ValueError:
-        names = ", ".join(services.graphs.ids)
-        raise Invalid(
-            f"Invalid assistant: {asked!r}. It must be an assistant's UUID or one of the graphs: {names}"
-        ) from None
-    assistant = await services.offload(services.assistants.get, caller.tenant, canonical)
-    if assistant is None:
-        raise NotFound(NOT_FOUND)
-    return assistant
-
-
-def refuse_unsupported(body: RunBody) -> None:
-    """Refuse by name what this server does not do yet; nothing is ignored silently."""
-    if body.stream:
-        raise NotSupported("stream is not supported yet: use the answer of runs/wait without it")
-    if body.webhook is not None:
-        raise NotSupported("webhook is not supported yet")
-    if body.after_seconds is not None:
-        raise NotSupported("after_seconds is not supported yet")
-    if body.feedback_keys:
-        raise NotSupported("feedback_keys is not supported")
-    if body.stream_resumable:
-        raise NotSupported("stream_resumable is not supported yet")
-
-
-def new_run(services: Services, caller: Caller, thread_id: str, assistant: Assistant, body: RunBody) -> Run:
-    """The run that a body asks for, with what its assistant is configured to."""
-    now = services.clock()
-    return Run(
-        tenant=caller.tenant,
-        thread_id=thread_id,
-        run_id=new_run_id(),
-        assistant_id=assistant.assistant_id,
-        graph_id=assistant.graph_id,
-        status=RunStatus.PENDING,
-        created_at=now,
-        updated_at=now,
-        multitask_strategy=body.multitask_strategy or "enqueue",
-        metadata=own_metadata({**assistant.metadata, **(body.metadata or {})}),
-        kwargs=run_kwargs(services, assistant, body),
-    )
-
-
-def run_kwargs(services: Services, assistant: Assistant, body: RunBody) -> JsonObject:
-    """What shapes a run: the body's fields, defaults filled in, nulls as absent."""
-    config = body.config.model_dump(exclude_none=True) if body.config else {}
-    configurable = config.get("configurable") or {}
-    if body.context and {name for name in configurable if not name.startswith(("checkpoint_", "thread_id"))}:
-        raise BadRequest(BOTH_GIVEN)
-    checkpoint = body.checkpoint.model_dump(exclude_none=True) if body.checkpoint else {}
-    checkpoint.pop("thread_id", None)
-    if body.checkpoint_id:
-        checkpoint["checkpoint_id"] = body.checkpoint_id
-    modes = [body.stream_mode] if isinstance(body.stream_mode, str) else list(body.stream_mode or ["values"])
-    durability = body.durability or ("exit" if body.checkpoint_during is False else "async")
-    return {
-        "input": body.input,
-        "command": command_of(body),
-        "config": merged_config(assistant.config, config),
-        "context": {**assistant.context, **body.context} if body.context is not None else assistant.context or None,
-        "checkpoint": checkpoint or None,
-        "stream_mode": modes,
-        "subgraphs": bool(body.stream_subgraphs),
-        "interrupt_before": body.interrupt_before,
-        "interrupt_after": body.interrupt_after,
-        "on_disconnect": body.on_disconnect or services.settings.default_on_disconnect,
-        "on_completion": body.on_completion,
-        "durability": durability,
-    }
-
-
-def command_of(body: RunBody) -> JsonObject | None:
-    """The command, without what it leaves out; None for one that asks for nothing."""
-    if body.command is None:
-        return None
-    command = {name: value for name, value in body.command.model_dump().items() if value is not None}
-    update = command.get("update")
-    if isinstance(update, list):
-        command["update"] = dict(update)
-    return command or None
-
-
-def merged_config(assistant: JsonObject, asked: JsonObject) -> JsonObject:
-    """The assistant's config with the request's laid over it."""
-    merged: dict[str, Any] = {**assistant, **asked}
-    configurable = {**(assistant.get("configurable") or {}), **(asked.get("configurable") or {})}
-    return {**merged, "configurable": configurable}
-
-
-def thread_for(run: Run, body: RunBody) -> Thread:
-    """The thread that `if_not_exists: create` makes: its metadata are those given for the run and in its config."""
-    config_metadata = (body.config.metadata if body.config else None) or {}
-    return Thread(
-        tenant=run.tenant,
-        thread_id=run.thread_id,
-        status=ThreadStatus.IDLE,
-        created_at=run.created_at,
-        updated_at=run.created_at,
-        metadata=own_metadata({**config_metadata, **(body.metadata or {})}),
-    )

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from handler.api.answers import encode, error_answer, status_of
 from handler.api.dialects import still_running
 from handler.api.services import Services
-from handler.domain.models import CancelAction, Run
+from handler.domain.models import CancelAction, Run, to_ms
 from handler.errors import ServiceError
 from handler.runs.admission import Admitted
 from handler.runs.driver import Ended
@@ -75,7 +75,24 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
     if result is None:
         dialect = services.settings.python_sdk_dialect
         return still_running(request, run.run_id, f"{run_path(run)}/join", headers, python=dialect)
-    return result_answer(request, services, result, headers)
+    answer = result_answer(request, services, result, headers)
+    if answer.status_code == 200:
+        await forget(services, run)
+    return answer
+
+
+async def forget(services: Services, run: Run) -> None:
+    """Delete the thread of a run without a thread of the caller's, once its result was handed out."""
+    if run.kwargs.get("temporary"):
+        await services.offload(services.threads.delete, run.tenant, run.thread_id)
+
+
+def present_until_ms(request: Request, services: Services) -> int | None:
+    """Until when a waiter counts as present that asks now; None where a hang-up is seen as such."""
+    settings = services.settings
+    if "aws.context" not in request.scope and Preferences.of(request).wait_s is None:
+        return None
+    return to_ms(services.clock()) + int((settings.gateway_timeout_seconds + settings.presence_grace_seconds) * 1000)
 
 
 def window_of(gateway_s: float, remaining_s: float, asked_s: float | None) -> float:
@@ -126,6 +143,7 @@ async def heartbeats(
             yield encode({"__error__": {"error": type(error).__name__, "message": f"{status_of(error)}: {error}"}})
             return
         yield encode(result.body if result else None)
+        await forget(services, run)
     finally:
         if not ended.done() and cancels:
             services.loop.submit(services.cancellation.cancel(run, CancelAction.INTERRUPT))

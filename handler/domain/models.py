@@ -93,6 +93,19 @@ class Thread:
         return {**self.metadata, **{name: value for name, value in names.items() if value is not None}}
 
 
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's name for a request: the same key in the same scope is the same run."""
+
+    scope: str
+    """The thread's id, or `-` for runs without a thread of the caller's."""
+    key: str
+    fingerprint: str
+    """Digest of the request, so that another request under the same key is noticed."""
+    expires_at: int
+    """When the key may be used anew, in seconds since 1970."""
+
+
 class CancelAction(StrEnum):
     """How a run is stopped before its end."""
 
@@ -131,6 +144,10 @@ class Run:
     error: JsonObject | None = None
     checkpoint_id: str | None = None
     """The root checkpoint at its end."""
+    present_until_ms: int | None = None
+    """When its waiter counts as gone unless it asks again, in milliseconds since 1970; None: that does not matter."""
+    idempotency: IdempotencyKey | None = None
+    """The key under which it is to be admitted; not kept on the run."""
 
     @property
     def ended(self) -> bool:

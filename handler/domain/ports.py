@@ -104,6 +104,9 @@ class RunStore(Protocol):
     def delete(self, run: Run) -> None:
         """Delete a run that has ended."""
 
+    def note_presence(self, run: Run, until_ms: int) -> None:
+        """A run that has not ended is still waited for; nothing if it has, or if its waiter does not matter."""
+
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
 

@@ -54,6 +54,8 @@ class Admitted:
     run: Run
     claim: Claim | None = None
     stops: Claim | None = None
+    joined: bool = False
+    """Whether it was accepted before, by an earlier request under the same idempotency key."""
 
 
 class Admission:

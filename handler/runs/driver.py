@@ -183,6 +183,8 @@ class Drive:
         try:
             if run.cancel is not None:
                 return await self._stop_run(run.cancel, saver)
+            if await self._abandoned_by_waiter():
+                return interrupted()
             if run.attempt - run.handoffs > self.limits.max_attempts:
                 return failed("RunAbandoned", f"given up after {self.limits.max_attempts} drivers died on the run")
             if run.handoffs > self.limits.max_handoffs:
@@ -272,10 +274,23 @@ class Drive:
             lease = Lease(self.claim.lease.owner, self.claim.lease.epoch, to_ms(self.driver.clock()) + LEASE_MS)
             try:
                 await asyncio.to_thread(self.driver.runs.renew, self.claim, lease)
+                if await self._abandoned_by_waiter():
+                    self.cancel("waiter gone")
             except LeaseLost:
                 return
             except Exception as error:  # storage is out of reach: the lease may still be renewed in time
                 log.warning("heartbeat failed", extra={**self._fields, "error": type(error).__name__})
+
+    async def _abandoned_by_waiter(self) -> bool:
+        """Whether a run that is cancelled with its waiter has none any more."""
+        run = self.claim.run
+        if run.present_until_ms is None:
+            return False
+        now_ms = to_ms(self.driver.clock())
+        if run.present_until_ms >= now_ms:
+            return False
+        current = await asyncio.to_thread(self.driver.runs.get, run.tenant, run.thread_id, run.run_id)
+        return current is not None and (current.present_until_ms or 0) < now_ms
 
     async def _watch_deadline(self) -> None:
         """Ask for a drain when the time is nearly over, and stop what does not heed it."""

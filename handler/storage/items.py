@@ -7,9 +7,10 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from handler.domain.lease import Lease
-from handler.domain.models import CancelAction, JsonObject, Run, Thread
+from handler.domain.models import CancelAction, IdempotencyKey, JsonObject, Run, Thread
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.storage import keys
+from handler.storage.schema import EXPIRES_AT
 from handler.storage.table import Item
 
 Value = dict[str, Any]
@@ -119,6 +120,7 @@ def run_to_item(run: Run, kwargs: Value | None) -> Item:
     optional = {
         "kwargs": kwargs,
         "started_at": instant(run.started_at) if run.started_at else None,
+        "present_until_ms": number(run.present_until_ms) if run.present_until_ms is not None else None,
     }
     return {
         **run_key(run.tenant, run.thread_id, run.run_id),
@@ -158,7 +160,20 @@ def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | 
         ended_at=moment(item, "ended_at") if "ended_at" in item else None,
         error=from_json(item["error"]["S"]) if "error" in item else None,
         checkpoint_id=string(item, "checkpoint_id"),
+        present_until_ms=int(item["present_until_ms"]["N"]) if "present_until_ms" in item else None,
     )
+
+
+def key_to_item(run: Run, key: IdempotencyKey) -> Item:
+    """The item of the idempotency key under which a run is admitted."""
+    return {
+        keys.PK: text(keys.idempotency_pk(run.tenant, key.scope, key.key)),
+        keys.SK: text(keys.IDEMPOTENCY_SK),
+        "thread_id": text(run.thread_id),
+        "run_id": text(run.run_id),
+        "fingerprint": text(key.fingerprint),
+        EXPIRES_AT: number(key.expires_at),
+    }
 
 
 def string(item: Item, name: str) -> str | None:

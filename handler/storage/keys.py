@@ -9,6 +9,7 @@
 | their chunk       | same              | …#K#name#k             |
 | run               | same              | R#run                  |
 | a run's arguments | same              | P#run#k                |
+| idempotency key   | I#tenant#scope#…  | KEY                    |
 
 The index of threads by time (GSI1): `L#tenant#shard` / `moment#thread`. One partition of an index takes 1,000 writes a
 second, so a tenant's threads are spread over LISTING_SHARDS of them.
@@ -16,6 +17,7 @@ second, so a tenant's threads are spread over LISTING_SHARDS of them.
 Tenant and namespace come from outside: they are percent-quoted, so that no value can spell the separator.
 """
 
+import hashlib
 import zlib
 from urllib.parse import quote, unquote
 
@@ -23,6 +25,7 @@ PK = "PK"
 SK = "SK"
 
 THREAD_SK = "THREAD"
+IDEMPOTENCY_SK = "KEY"
 RUN_PREFIX = "R#"
 PAYLOAD_PREFIX = "P#"
 CHECKPOINT_PREFIX = "C#"
@@ -76,6 +79,11 @@ def payload_prefix(run_id: str) -> str:
 def payload_sk(run_id: str, number: int) -> str:
     """Sort key of one piece of a run's large arguments."""
     return f"{payload_prefix(run_id)}{number:04d}"
+
+
+def idempotency_pk(tenant: str, scope: str, key: str) -> str:
+    """Partition of an idempotency key; the key is hashed, for it may be long."""
+    return f"I#{quoted(tenant)}#{quoted(scope)}#{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def thread_list_pk(tenant: str, thread_id: str) -> str:

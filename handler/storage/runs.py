@@ -14,7 +14,7 @@ from handler.domain.lease import Lease
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
 from handler.domain.ports import Clock, Sighting, Where
 from handler.domain.status import RunStatus, ThreadStatus
-from handler.errors import LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
+from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, statements
 from handler.storage.items import (
     json_packed,
@@ -65,15 +65,15 @@ class DynamoDBRuns:
         begun = replace(run, status=RunStatus.RUNNING, attempt=1, started_at=run.created_at, updated_at=run.created_at)
         kwargs = self._write_arguments(run)
         claim = Claim(run=begun, lease=lease, clean=seen is None or seen.clean)
-        on_run = {"Put": statements.put_new(run_to_item(begun, kwargs))}
-        thread = self._transact(run, {"Update": statements.admit_on_thread(run, lease, seen=seen)}, on_run)
+        on_run = [{"Put": statements.put_new(run_to_item(begun, kwargs))}, *self._key_of(run)]
+        thread = self._transact(run, {"Update": statements.admit_on_thread(run, lease, seen=seen)}, *on_run)
         if thread is ACCEPTED:
             return claim
         if thread is None:
             if new_thread is None:
                 raise ThreadNotFound(run.thread_id)
             held = held_thread(new_thread, begun, lease)
-            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(held))}, on_run)
+            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(held))}, *on_run)
             if thread is ACCEPTED:
                 return replace(claim, clean=True)
             if thread is None:
@@ -87,14 +87,14 @@ class DynamoDBRuns:
         `where` says on what threads it may wait; `new_thread` is what to create if there is no thread.
         """
         kwargs = self._write_arguments(run)
-        on_run = {"Put": statements.put_new(run_to_item(run, kwargs))}
+        on_run = [{"Put": statements.put_new(run_to_item(run, kwargs))}, *self._key_of(run)]
         on_thread = {"Update": statements.enqueue_on_thread(run, where, QUEUE_CAP)}
-        thread = self._transact(run, on_thread, on_run)
+        thread = self._transact(run, on_thread, *on_run)
         if thread is None:
             if new_thread is None:
                 raise ThreadNotFound(run.thread_id)
             waiting = replace(new_thread, queue=(run.run_id,))
-            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(waiting))}, on_run)
+            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(waiting))}, *on_run)
             if thread is None:
                 raise StorageUnavailable("the thread is being deleted")
         if not isinstance(thread, Thread) or run.run_id in (*thread.queue, thread.active_run):
@@ -142,6 +142,7 @@ class DynamoDBRuns:
             kwargs = self._write_arguments(successor)
             actions.append({"Put": statements.put_new(run_to_item(successor, kwargs))})
             actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in seen.queue]
+            actions += self._key_of(successor)
         on_thread = {"Update": statements.usurp_on_thread(victim, lease, seen, successor)}
         thread = self._transact(victim or successor, on_thread, *actions)
         if isinstance(thread, Thread):
@@ -205,6 +206,13 @@ class DynamoDBRuns:
             following = thread.queue[0]
         raise LeaseLost(f"lease of epoch {claim.lease.epoch} is gone")
 
+    def note_presence(self, run: Run, until_ms: int) -> None:
+        """A run that has not ended is still waited for."""
+        try:
+            self.table.update(statements.note_presence(run, until_ms))
+        except ConditionRefused:
+            return  # it has ended
+
     def delete(self, run: Run) -> None:
         """Delete a run that has ended."""
         self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
@@ -220,11 +228,24 @@ class DynamoDBRuns:
         try:
             self.table.transact([on_thread, *others])
         except ConditionRefused as refused:
+            self._check_key(refused, others)
             item: Item | None = refused.items[0]
             if not refused.refused[0]:  # the thread agreed, so it was not reported
                 item = self.table.get(statements.get_strong(thread_key(run.tenant, run.thread_id)))
             return thread_from_item(run.tenant, run.thread_id, item) if item else None
         return ACCEPTED
+
+    def _key_of(self, run: Run) -> Sequence[dict[str, Any]]:
+        """The part of an admission that keeps its idempotency key."""
+        return [{"Put": statements.put_key(run, run.idempotency, self.clock())}] if run.idempotency else []
+
+    def _check_key(self, refused: ConditionRefused, others: Sequence[dict[str, Any]]) -> None:
+        """AlreadyAccepted if the key of an admission stands for another run."""
+        item = refused.items[-1]
+        if item is None or item[keys.SK]["S"] != keys.IDEMPOTENCY_SK:
+            return
+        if item["run_id"] != others[-1]["Put"]["Item"]["run_id"]:
+            raise AlreadyAccepted(item["thread_id"]["S"], item["run_id"]["S"], item["fingerprint"]["S"])
 
     def _write_arguments(self, run: Run) -> dict[str, Any] | None:
         packed = json_packed(run.kwargs)

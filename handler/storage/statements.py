@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from handler.domain.lease import CLOCK_SKEW_MS, Lease
-from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread
+from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread
 from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
 from handler.storage import items, keys
 from handler.storage.items import Value, instant, json_text, number, text
+from handler.storage.schema import EXPIRES_AT
 from handler.storage.table import Item
 
 Request = dict[str, Any]
@@ -46,6 +47,8 @@ NAMES = {
     "#handoffs": "handoffs",
     "#error": "error",
     "#cancel": "cancel",
+    "#present": "present_until_ms",
+    "#expires": EXPIRES_AT,
     "#checkpoint": "checkpoint_id",
     "#list_pk": keys.LIST_PK,
     "#list_sk": keys.LIST_SK,
@@ -98,6 +101,13 @@ def put_new(item: Item) -> Request:
         "ExpressionAttributeNames": {"#pk": keys.PK},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
+
+
+def put_key(run: Run, key: IdempotencyKey, now: datetime) -> Request:
+    """PutItem of an idempotency key, unless one stands that has not expired; TTL may be days late."""
+    request = {"Item": items.key_to_item(run, key)}
+    condition = "attribute_not_exists(#pk) OR #expires < :now_s"
+    return conditional(request, "", condition, {":now_s": number(int(now.timestamp()))})
 
 
 def get_strong(key: Item) -> Request:
@@ -324,6 +334,16 @@ def run_is_stopped(run: Run, action: CancelAction, now: datetime) -> Request:
         "SET #cancel = if_not_exists(#cancel, :action), #updated = :now",
         "#status = :running",
         {":action": text(action), ":running": text(RunStatus.RUNNING), ":now": instant(now)},
+    )
+
+
+def note_presence(run: Run, until_ms: int) -> Request:
+    """UpdateItem: a run that has not ended is still waited for."""
+    return update(
+        items.run_key(run.tenant, run.thread_id, run.run_id),
+        "SET #present = :until",
+        "attribute_exists(#present) AND attribute_not_exists(#ended)",
+        {":until": number(until_ms)},
     )
 
 
