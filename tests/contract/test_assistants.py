@@ -80,13 +80,6 @@ def test_a_search_filters(body: Json, expected: list[str], api: httpx.Client) ->
     assert names(search(api, sort_by="name", sort_order="asc", **body)) == expected
 
 
-@pytest.mark.parametrize(
-    "field", ["metadata", "graph_id", "name", "limit", "offset", "sort_by", "sort_order", "select"]
-)
-def test_null_in_a_search_is_as_if_it_were_absent(field: str, api: httpx.Client) -> None:
-    assert sorted(names(search(api, **{field: None}))) == GRAPHS
-
-
 @pytest.mark.parametrize("key", ["name", "assistant_id", "graph_id", "created_at", "updated_at"])
 def test_a_search_sorts_both_ways(key: str, api: httpx.Client) -> None:
     up = [assistant[key] for assistant in search(api, sort_by=key, sort_order="asc")]

@@ -188,6 +188,7 @@ ELSEWHERE = [
             ({"thread_id": 3}, "thread_id"),
             ({"metadata": "x"}, "metadata"),
             ({"metadata": []}, "metadata"),
+            ({"metadata": None}, "metadata"),
             ({"if_exists": "overwrite"}, "if_exists"),
             ({"if_exists": 1}, "if_exists"),
             ({"ttl": "x"}, "ttl"),
@@ -200,7 +201,7 @@ ELSEWHERE = [
     Case("PATCH a thread by no UUID", 422, "must be a UUID", {"metadata": {}}, path="/threads/abc", method="PATCH"),
     *(
         Case(f"PATCH {json.dumps(body)}", 422, "metadata", body, path=THREAD, method="PATCH")
-        for body in ({"metadata": "x"}, {"metadata": 1}, {"metadata": [1]})
+        for body in ({"metadata": "x"}, {"metadata": 1}, {"metadata": [1]}, {"metadata": None})
     ),
     unreadable("PATCH with broken JSON", b"{", path=THREAD, method="PATCH"),
     no_object([], path=THREAD, method="PATCH"),

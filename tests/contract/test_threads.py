@@ -88,12 +88,6 @@ def test_metadata_cannot_pose_as_another_thread(api: httpx.Client) -> None:
     assert thread["metadata"] == {"k": "v"}
 
 
-@pytest.mark.parametrize("field", ["thread_id", "metadata", "if_exists", "ttl", "supersteps"])
-def test_null_for_a_field_of_a_new_thread_is_as_if_it_were_absent(field: str, api: httpx.Client) -> None:
-    thread = created(api, **{field: None})
-    assert (thread["status"], thread["metadata"]) == ("idle", {})
-
-
 def test_a_new_thread_ignores_unknown_fields(api: httpx.Client) -> None:
     thread = created(api, nonsense=1, status="busy", values={"a": 1})
     assert (thread["status"], thread["values"]) == ("idle", None)
@@ -162,7 +156,7 @@ def test_patch_answers_nothing_if_the_caller_prefers_that(api: httpx.Client, thr
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"metadata": {}}, {"metadata": None}, {"status": "busy", "values": {"a": 1}, "nonsense": 1}], ids=str
+    "fields", [{}, {"metadata": {}}, {"status": "busy", "values": {"a": 1}, "nonsense": 1}], ids=str
 )
 def test_patch_changes_metadata_and_nothing_else(fields: Json, api: httpx.Client) -> None:
     thread = created(api, metadata={"k": "v"})
