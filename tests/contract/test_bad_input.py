@@ -77,8 +77,8 @@ BODIES = [
     unreadable("an empty body", b""),
     unreadable("broken JSON", b'{"assistant_id":'),
     unreadable("two documents", b'{"assistant_id":"log"} {}'),
-    unreadable("NaN", b'{"assistant_id":"log","input":{"n":NaN}}'),
-    unreadable("an infinite number", b'{"assistant_id":"log","input":{"n":1e999}}'),
+    unreadable("NaN", b'{"assistant_id":"log","input":{"n":1,"name":NaN}}'),
+    unreadable("an infinite number", b'{"assistant_id":"log","input":{"n":1,"name":1e999}}'),
     unreadable("bytes that are not UTF-8", b'{"assistant_id":"\xff"}'),
     unreadable("half a surrogate pair", b'{"assistant_id":"log","input":{"name":"\\ud800"}}'),
     unreadable("a byte order mark", b'\xef\xbb\xbf{"assistant_id":"log","input":{"n":1}}'),
@@ -167,8 +167,6 @@ FIELDS = [
     given("webhook", "https://example.com/hook", status=501),
     given("after_seconds", 5, status=501),
     given("stream", True, status=501),
-    given("multitask_strategy", "interrupt", status=501),
-    given("multitask_strategy", "rollback", status=501),
 ]
 
 COMMANDS = [
@@ -213,13 +211,13 @@ ELSEWHERE = [
     Case("the runs of an unknown thread", 404, "not found", path=f"/threads/{UNKNOWN}/runs", method="GET"),
     Case("the runs of no UUID", 422, "must be a UUID", path="/threads/abc/runs", method="GET"),
     *(
-        Case(f"runs?{query}", status, query.split("=")[0], path=THREAD + f"/runs?{query}", method="GET")
-        for query, status in (
-            ("limit=x", 400),
-            ("limit=", 400),
-            ("limit=1.5", 400),
-            ("offset=x", 400),
-            ("select=bad", 422),
+        Case(f"runs?{query}", status, detail, path=THREAD + f"/runs?{query}", method="GET")
+        for query, status, detail in (
+            ("limit=x", 400, "int"),
+            ("limit=", 400, "int"),
+            ("limit=1.5", 400, "int"),
+            ("offset=x", 400, "int"),
+            ("select=bad", 422, "select"),
         )
     ),
     Case("an unknown run", 404, "not found", path=THREAD + f"/runs/{UNKNOWN}", method="GET"),
@@ -321,7 +319,8 @@ def test_a_checkpoint_that_is_not_of_the_thread_fails_the_run_and_keeps_the_stat
     at: Json = {"checkpoint_id": foreign}
     result = wait(api, used_thread, input=None, **(at if shape == "checkpoint_id" else {"checkpoint": at}))
 
-    assert result == {"__error__": {"error": "EmptyInputError", "message": "Received no input for __start__"}}
+    assert set(result) == {"__error__"}
+    assert result["__error__"]["error"] == "EmptyInputError"
     after = seen(used_thread)
     assert after["state"] == before["state"]
     assert after["thread"]["values"] == before["thread"]["values"]

@@ -1,16 +1,19 @@
 """What another tenant owns is not there: each route answers as it does for an id that nobody has."""
 
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute, Mount, Route
+from fastapi.routing import iter_route_contexts
 
-from tests.contract.calls import UNKNOWN, Json, Seen, read, wait
+from handler.api.app import create_app
+from tests.contract.calls import UNKNOWN, Json, Seen, busy, last_run, read, state_of, until, wait
+
+if TYPE_CHECKING:
+    from tests.conftest import Server
 
 RUN = {"assistant_id": "log", "input": {"n": 1, "name": "intruder"}}
 
@@ -33,6 +36,7 @@ OWNED = [
     Reach("GET", "/threads/{thread_id}/state"),
     Reach("GET", "/threads/{thread_id}/runs"),
     Reach("POST", "/threads/{thread_id}/runs/wait", RUN),
+    Reach("POST", "/threads/{thread_id}/runs", RUN),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}"),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}/join"),
 ]
@@ -52,19 +56,41 @@ NOBODYS = {
 }
 
 
-def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
+STOPPING = [
+    Reach("POST", "/threads/{thread_id}/runs/{run_id}/cancel"),
+    Reach("POST", "/threads/{thread_id}/runs/{run_id}/cancel", query={"action": "rollback"}),
+    Reach("POST", "/runs/cancel", {"thread_id": "{thread_id}", "run_ids": ["{run_id}"]}),
+    Reach("POST", "/runs/cancel", {"thread_id": "{thread_id}", "status": "all"}),
+    Reach("DELETE", "/threads/{thread_id}/runs/{run_id}"),
+]
+"""What stops a run that is under way."""
+
+
+def routes_of(app: FastAPI) -> set[tuple[str, str]]:
     """Each method and path that the application answers."""
+    contexts = list(iter_route_contexts(app.routes))
+    assert all(context.path and context.methods for context in contexts), "a route that this test cannot read"
+    return {(method, str(context.path)) for context in contexts for method in context.methods or () if method != "HEAD"}
 
-    def walk(routes: list[BaseRoute], prefix: str) -> Iterator[tuple[str, str]]:
-        for route in routes:
-            if isinstance(route, Mount):
-                yield from walk(route.routes, prefix + route.path)
-            elif isinstance(route, Route | APIRoute):
-                yield from ((method, prefix + route.path) for method in (route.methods or ()) if method != "HEAD")
-            else:
-                raise TypeError(f"a kind of route that this test does not know: {route!r}")
 
-    yield from walk(list(app.routes), "")
+def ask(client: httpx.Client, reach: Reach, names: dict[str, str]) -> tuple[int, str]:
+    """The status and the text of an answer, without the ids that were asked for."""
+    body = None if reach.body is None else json.dumps(reach.body)
+    for key, name in names.items():
+        body = body and body.replace(f"{{{key}}}", name)
+    headers = {"content-type": "application/json"} if body else {}
+    path = reach.path.format(**names)
+    response = client.request(reach.method, path, content=body, params=reach.query, headers=headers)
+    text = response.text
+    for name in names.values():
+        text = text.replace(name, "ID")
+    return response.status_code, text
+
+
+@pytest.fixture
+def app(server: "Server") -> FastAPI:
+    """The application that the server serves."""
+    return create_app(server.services)
 
 
 @pytest.fixture
@@ -75,12 +101,12 @@ def owned(api: httpx.Client, thread_id: str) -> dict[str, str]:
 
 
 def test_every_route_is_covered_here(app: FastAPI) -> None:
-    covered = {(reach.method, reach.path) for reach in OWNED} | NOBODYS
-    assert {(method, path) for method, path in routes_of(app)} - covered == set()
+    covered = {(reach.method, reach.path) for reach in [*OWNED, *STOPPING]} | NOBODYS
+    assert routes_of(app) - covered == set()
 
 
 def test_the_covered_routes_exist(app: FastAPI) -> None:
-    assert {(reach.method, reach.path) for reach in OWNED} - set(routes_of(app)) == set()
+    assert {(reach.method, reach.path) for reach in [*OWNED, *STOPPING]} - routes_of(app) == set()
 
 
 @pytest.mark.parametrize("reach", OWNED, ids=lambda reach: f"{reach.method} {reach.path}")
@@ -89,20 +115,34 @@ def test_another_tenants_thing_answers_as_if_it_were_not_there(
 ) -> None:
     before = seen(owned["thread_id"])
 
-    def ask(client: httpx.Client, names: dict[str, Any]) -> tuple[int, str]:
-        response = client.request(reach.method, reach.path.format(**names), json=reach.body, params=reach.query)
-        text = response.text
-        for name in names.values():
-            text = text.replace(name, "ID")
-        return response.status_code, text
-
-    status, text = ask(other_tenant, owned)
+    status, text = ask(other_tenant, reach, owned)
 
     assert status == 404, text
-    assert (status, text) == ask(other_tenant, {**owned, "thread_id": UNKNOWN})
+    assert (status, text) == ask(other_tenant, reach, {**owned, "thread_id": UNKNOWN})
     assert seen(owned["thread_id"]) == before
     # The owner is not refused, so the refusal above is about who asks.
-    assert ask(api, owned)[0] in {200, 204}
+    assert ask(api, reach, owned)[0] in {200, 204}
+
+
+@pytest.mark.parametrize(
+    "reach", STOPPING, ids=lambda reach: f"{reach.method} {reach.path} {reach.body or reach.query}"
+)
+def test_another_tenant_cannot_stop_a_run(
+    reach: Reach, api: httpx.Client, other_tenant: httpx.Client, thread_id: str
+) -> None:
+    with busy(api, thread_id, entries=20):
+        until(lambda: last_run(api, thread_id)["status"] == "running", "the run starts")
+        run_id = last_run(api, thread_id)["run_id"]
+        names = {"thread_id": thread_id, "run_id": run_id}
+
+        status, text = ask(other_tenant, reach, names)
+
+        assert status == 404, text
+        assert (status, text) == ask(other_tenant, reach, {**names, "thread_id": UNKNOWN})
+        assert last_run(api, thread_id)["status"] == "running"
+        # The owner is not refused, so the refusal above is about who asks.
+        assert ask(api, reach, names)[0] in {200, 202, 204}
+    assert len((state_of(api, thread_id)["values"] or {}).get("entries", [])) < 20
 
 
 def test_two_tenants_may_use_one_thread_id(

@@ -384,13 +384,42 @@ def test_ten_parallel_waits_lose_nothing(api: httpx.Client, thread_id: str) -> N
     assert read(api, f"/threads/{thread_id}")["status"] == "idle"
 
 
-@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
-def test_a_strategy_that_steals_the_thread_is_refused_by_name(strategy: str, api: httpx.Client, thread_id: str) -> None:
-    refused = post(api, thread_id, multitask_strategy=strategy)
-    assert refused.status_code == 501
-    assert "multitask_strategy" in refused.json()["detail"]
-    assert strategy in refused.json()["detail"]
-    assert read(api, f"/threads/{thread_id}/runs") == []
+def stolen(api: httpx.Client, thread_id: str, strategy: str) -> tuple[Json, Json, str]:
+    """What the new run and the old one's waiter get when a run takes a busy thread, and the old run's id."""
+    with busy(api, thread_id, entries=20) as old:
+        until(lambda: "old-0" in (state_of(api, thread_id)["values"].get("entries") or []), "the old run has a step")
+        victim = last_run(api, thread_id)["run_id"]
+        given = {"n": 1, "name": "new", "seconds": 0}
+        new = wait(api, thread_id, input=given, multitask_strategy=strategy)
+    return new, old.result(), victim
+
+
+def test_interrupt_starts_on_the_steps_that_the_other_run_made(api: httpx.Client, thread_id: str) -> None:
+    new, old, victim = stolen(api, thread_id, "interrupt")
+    assert new["entries"][-1] == "new-0"
+    kept = new["entries"][:-1]
+    assert kept == [f"old-{i}" for i in range(len(kept))]
+    assert 1 <= len(kept) < 20
+    assert len(old["entries"]) < 20, "the old waiter gets what there was"
+    assert read(api, f"/threads/{thread_id}/runs/{victim}")["status"] == "interrupted"
+    assert last_run(api, thread_id)["status"] == "success"
+    assert read(api, f"/threads/{thread_id}")["status"] == "idle"
+
+
+def test_rollback_starts_as_if_the_other_run_had_never_been(api: httpx.Client, thread_id: str) -> None:
+    wait(api, thread_id, input={"n": 1, "name": "before"})
+    new, old, victim = stolen(api, thread_id, "rollback")
+    assert new["entries"] == ["before-0", "new-0"]
+    assert len(old["entries"]) < 20, "the old waiter gets what there was"
+    assert api.get(f"/threads/{thread_id}/runs/{victim}").status_code == 404
+    assert [run["status"] for run in read(api, f"/threads/{thread_id}/runs")] == ["success", "success"]
+    assert state_of(api, thread_id)["values"]["entries"] == ["before-0", "new-0"]
+
+
+@pytest.mark.parametrize("strategy", ["reject", "enqueue", "interrupt", "rollback"])
+def test_every_strategy_runs_at_once_on_a_free_thread(strategy: str, api: httpx.Client, thread_id: str) -> None:
+    assert post(api, thread_id, multitask_strategy=strategy).json()["entries"] == ["e-0"]
+    assert last_run(api, thread_id)["multitask_strategy"] == strategy
 
 
 # --- command ----------------------------------------------------------------------------------------------------------
