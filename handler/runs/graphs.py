@@ -5,7 +5,9 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import sys
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -176,7 +178,7 @@ class Graphs:
         file = (self.config.directory / spec.source).resolve()
         if not file.is_file():
             raise GraphLoadError(f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}: there is no file {file}")
-        name = f"langgraph_json_{file.stem}_{abs(hash(str(file))):x}"
+        name = self._module_name(file)
         if name in sys.modules:
             return sys.modules[name]
         located = importlib.util.spec_from_file_location(name, file)
@@ -190,6 +192,16 @@ class Graphs:
             del sys.modules[name]
             raise
         return module
+
+
+    def _module_name(self, file: Path) -> str:
+        """The same name wherever the project lies: checkpoints name the classes of a graph's file by its module."""
+        relative = os.path.relpath(file.with_suffix(""), self.config.directory)
+        name = "langgraph_json_" + re.sub(r"\W", "_", relative)
+        taken = sys.modules.get(name)
+        if taken is None or taken.__file__ == str(file):
+            return name
+        return f"{name}_{zlib.crc32(str(file).encode()):08x}"  # another project of the same process has the name
 
 
 def _is_graph(value: Any) -> bool:
