@@ -119,7 +119,7 @@ class Graphs:
                     f"graph {graph_id!r}: {spec.source}:{spec.attribute} is a {type(loaded).__name__}, "
                     "neither a graph nor a function that makes one"
                 )
-            self._loaded[graph_id] = loaded.compile() if _is_builder(loaded) else loaded
+            self._loaded[graph_id] = _built(spec, loaded) if _is_builder(loaded) else loaded
         return self._loaded[graph_id]
 
     def load_all(self) -> None:
@@ -165,7 +165,7 @@ class Graphs:
             module = self._module(spec)
         except GraphLoadError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise GraphLoadError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
         try:
             return getattr(module, spec.attribute)
@@ -212,6 +212,16 @@ def _is_graph(value: Any) -> bool:
 
 def _is_builder(value: Any) -> bool:
     return not inspect.isclass(value) and hasattr(value, "compile") and hasattr(value, "add_node")
+
+
+def _built(spec: GraphSpec, builder: Any) -> "Graph":
+    try:
+        return cast("Graph", builder.compile())
+    except Exception as error:
+        raise GraphLoadError(
+            f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} cannot be compiled: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _compiled(spec: GraphSpec, made: Any) -> "Graph":
