@@ -135,7 +135,7 @@ class Graphs:
             yield cast("Graph", loaded).copy(update=replaced)
             return
         spec = self.config.graphs[graph_id]
-        made = loaded(*_factory_arguments(spec, loaded, config))
+        made = _called(spec, loaded, config)
         if inspect.isawaitable(made):
             made = await made
         if isinstance(made, AbstractAsyncContextManager):
@@ -193,7 +193,6 @@ class Graphs:
             raise
         return module
 
-
     def _module_name(self, file: Path) -> str:
         """The same name wherever the project lies: checkpoints name the classes of a graph's file by its module."""
         relative = os.path.relpath(file.with_suffix(""), self.config.directory)
@@ -233,18 +232,23 @@ def _compiled(spec: GraphSpec, made: Any) -> "Graph":
     return cast("Graph", graph)
 
 
-def _factory_arguments(spec: GraphSpec, factory: Any, config: JsonObject) -> list["RunnableConfig"]:
-    parameters = [
+def _called(spec: GraphSpec, factory: Any, config: JsonObject) -> Any:
+    """What a factory makes: it may take nothing, one argument of any name, or `config` among others with defaults."""
+    given = cast("RunnableConfig", config)
+    parameters = inspect.signature(factory).parameters
+    required = [
         parameter
-        for parameter in inspect.signature(factory).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
+        for parameter in parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
-    if len(parameters) > 1:
-        names = ", ".join(parameter.name for parameter in parameters)
+    if len(required) > 1 or (required and "config" in parameters and required[0].name != "config"):
+        names = ", ".join(parameters)
         raise GraphLoadError(
             f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} takes ({names}); "
             "a factory takes nothing or the run's config"
         )
-    takes_config = parameters or "config" in inspect.signature(factory).parameters
-    return [cast("RunnableConfig", config)] if takes_config else []
+    config_parameter = parameters.get("config")
+    if config_parameter is not None and config_parameter.kind is not config_parameter.POSITIONAL_ONLY:
+        return factory(config=given)
+    return factory(given) if required else factory()
