@@ -30,6 +30,9 @@ router = APIRouter(tags=["runs"])
 
 NOT_FOUND = "Thread or assistant not found."
 
+MOST_COUNTED = 2**31 - 1
+"""Largest limit or offset."""
+
 BOTH_GIVEN = "Cannot specify both configurable and context. Context is the replacement of configurable: give it alone."
 
 
@@ -208,6 +211,8 @@ def count(value: str) -> int:
         raise BadRequest(f"invalid literal for int() with base 10: {value!r}") from None
     if number < 0:
         raise Invalid(f"{number} is less than the minimum of 0")
+    if number > MOST_COUNTED:
+        raise Invalid(f"{number} is more than the maximum of {MOST_COUNTED}")
     return number
 
 
