@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from handler.domain.lease import CLOCK_SKEW_MS, Lease
-from handler.domain.models import Claim, Outcome, Run, Thread
+from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread
+from handler.domain.ports import Where
 from handler.domain.status import RUN_MOVES, RunStatus, ThreadStatus
 from handler.storage import statements
-from handler.storage.items import run_to_item, thread_to_item
+from handler.storage.items import run_key, run_to_item, thread_to_item
 from handler.storage.statements import NAMES, Request
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -22,7 +23,11 @@ LEASE = Lease("owner", 70, 90_000)
 SEEN = Thread("acme", "T", ThreadStatus.IDLE, NOW, NOW, epoch=69)
 CLAIM = Claim(RUN, LEASE, clean=True)
 DONE = Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE, checkpoint_id="C")
-FAILED = Outcome(RunStatus.ERROR, ThreadStatus.ERROR, error={"error": "E", "message": "m"})
+ERROR = {"error": "E", "message": "m"}
+FAILED = Outcome(RunStatus.ERROR, ThreadStatus.ERROR, error=ERROR, thread_error=ERROR)
+UNDONE = Outcome(RunStatus.INTERRUPTED, ThreadStatus.IDLE, deletes_run=True, keeps_thread=True)
+WAITED_FOR = replace(SEEN, active_run="R", queue=("Q0", "R", "Q2"))
+KEY = run_key("acme", "T", "R")
 CANCELLED = Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED)
 
 CONDITIONAL: dict[str, Callable[[], Request]] = {
@@ -32,7 +37,17 @@ CONDITIONAL: dict[str, Callable[[], Request]] = {
     "begin_deletion": lambda: statements.begin_deletion("acme", "T"),
     "admit unseen": lambda: statements.admit_on_thread(RUN, LEASE, seen=None),
     "admit seen": lambda: statements.admit_on_thread(RUN, LEASE, seen=SEEN),
-    "enqueue": lambda: statements.enqueue_on_thread(RUN, 500),
+    **{
+        f"enqueue {where}": lambda where=where: statements.enqueue_on_thread(RUN, where, 90)  # type: ignore[misc]
+        for where in Where
+    },
+    "usurp": lambda: statements.usurp_on_thread(RUN, LEASE, SEEN, None),
+    "usurp for another": lambda: statements.usurp_on_thread(RUN, LEASE, SEEN, RUN),
+    "usurp before others": lambda: statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN),
+    "usurp the queue": lambda: statements.usurp_on_thread(None, LEASE, WAITED_FOR, RUN),
+    "cancel_queued": lambda: statements.cancel_queued_on_thread(RUN, WAITED_FOR),
+    "hand_off": lambda: statements.hand_off(CLAIM),
+    "settle undone": lambda: statements.settle_on_thread(CLAIM, UNDONE, LATER, queued=False),
     "start": lambda: statements.start_on_thread(RUN, LEASE, SEEN),
     "take_over": lambda: statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000),
     "renew": lambda: statements.renew(CLAIM, LEASE),
@@ -44,12 +59,14 @@ CONDITIONAL: dict[str, Callable[[], Request]] = {
     "run_begins handed on": lambda: statements.run_begins(RUN, NOW, handed_on=True),
     **{
         f"run_ends {status}": lambda status=status: statements.run_ends(  # type: ignore[misc]
-            RUN, Outcome(status, ThreadStatus.IDLE, checkpoint_id="C"), LATER
-        )
+            KEY, Outcome(status, ThreadStatus.IDLE, checkpoint_id="C"), LATER
+        )["Update"]
         for status in RunStatus
         if status is not RunStatus.PENDING
     },
-    "run_ends failed": lambda: statements.run_ends(RUN, FAILED, LATER),
+    "run_ends failed": lambda: statements.run_ends(KEY, FAILED, LATER)["Update"],
+    "run_ends undone": lambda: statements.run_ends(KEY, UNDONE, LATER)["Delete"],
+    "run_is_stopped": lambda: statements.run_is_stopped(RUN, CancelAction.INTERRUPT, NOW),
 }
 READS: dict[str, Callable[[], Request]] = {
     "query": lambda: statements.query_prefix("acme", "T", "R#"),
@@ -83,7 +100,10 @@ def test_every_conditional_write_tells_what_it_was_refused_by(name: str) -> None
     assert request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
 
 
-@pytest.mark.parametrize("name", ["merge_metadata", "admit unseen", "admit seen", "enqueue", "start", "take_over"])
+BEGINNINGS = ("merge_metadata", "admit", "enqueue", "start", "take_over", "usurp", "cancel_queued")
+
+
+@pytest.mark.parametrize("name", [name for name in CONDITIONAL if name.split()[0] in BEGINNINGS])
 def test_nothing_begins_on_a_thread_that_is_gone_or_going(name: str) -> None:
     condition = CONDITIONAL[name]()["ConditionExpression"]
     assert condition.startswith("attribute_exists(#pk) AND attribute_not_exists(#deleting) AND ")
@@ -165,7 +185,7 @@ def test_settlement_frees_a_thread_that_is_still_held_and_for_which_nobody_waits
     assert settled(DONE, queued=False) == {
         "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "THREAD"}},
         "UpdateExpression": (
-            "SET #status = :status, #updated = :now, #state_updated = :now, #clean = :clean, #list_sk = :list_sk, "
+            "SET #updated = :now, #clean = :clean, #status = :status, #state_updated = :now, #list_sk = :list_sk, "
             "#checkpoint = :checkpoint REMOVE #owner, #until, #active, #error"
         ),
         "ConditionExpression": (
@@ -205,9 +225,9 @@ def test_settlement_with_others_waiting_asks_only_whether_the_lease_is_held() ->
 
 
 def test_a_failure_is_kept_on_the_thread_until_a_run_ends_well() -> None:
-    assert ", #error = :error REMOVE #owner, #until, #active" in settled(FAILED, queued=True)["UpdateExpression"]
+    assert ", #error = :thread_error REMOVE #owner, #until, #active" in settled(FAILED, queued=True)["UpdateExpression"]
     assert settled(FAILED, queued=True)["UpdateExpression"].endswith("#active")
-    assert settled(FAILED, queued=True)["ExpressionAttributeValues"][":error"] == {"S": '{"error":"E","message":"m"}'}
+    assert settled(FAILED, queued=True)["ExpressionAttributeValues"][":thread_error"] == {"S": '{"error":"E","message":"m"}'}
     assert settled(CANCELLED, queued=True)["UpdateExpression"].endswith("REMOVE #owner, #until, #active, #error")
 
 
@@ -216,7 +236,7 @@ def test_a_run_that_left_no_checkpoint_leaves_the_threads_alone() -> None:
 
 
 def test_a_run_ends_whole() -> None:
-    assert statements.run_ends(RUN, DONE, LATER) == {
+    assert statements.run_ends(KEY, DONE, LATER)["Update"] == {
         "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "R#R"}},
         "UpdateExpression": "SET #status = :to, #updated = :now, #ended = :now, #checkpoint = :checkpoint",
         "ConditionExpression": "#status IN (:from0)",
@@ -250,12 +270,12 @@ def test_a_lease_counts_as_dead_only_after_the_clock_skew() -> None:
 
 
 def test_taking_a_lease_always_removes_the_mark_of_a_clean_end() -> None:
-    for name in ("admit unseen", "admit seen", "start", "take_over"):
+    for name in ("admit unseen", "admit seen", "start", "take_over", "usurp"):
         assert re.search(r"REMOVE .*#clean", CONDITIONAL[name]()["UpdateExpression"])
 
 
 def test_no_statement_of_a_lease_writes_a_key_of_the_index() -> None:
-    for name in ("admit unseen", "enqueue", "start", "take_over", "renew"):
+    for name in ("admit unseen", "enqueue any", "start", "take_over", "renew", "usurp", "hand_off"):
         assert "#list" not in CONDITIONAL[name]()["UpdateExpression"]
 
 
@@ -269,3 +289,39 @@ def test_statements_change_nothing_that_they_were_given() -> None:
     thread = replace(SEEN, queue=("R",))
     statements.start_on_thread(RUN, LEASE, thread)
     assert (thread.queue, RUN.status) == (("R",), RunStatus.PENDING)
+
+
+def test_a_run_that_is_undone_goes_and_leaves_the_thread_as_it_was() -> None:
+    assert statements.run_ends(KEY, UNDONE, LATER) == {
+        "Delete": {
+            "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "R#R"}},
+            "ConditionExpression": "#status IN (:from0, :from1)",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": {":from0": {"S": "pending"}, ":from1": {"S": "running"}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }
+    settled_undone = settled(UNDONE, queued=True)["UpdateExpression"]
+    assert settled_undone == "SET #updated = :now, #clean = :clean REMOVE #owner, #until, #active"
+
+
+def test_a_run_leaves_the_queue_from_its_own_place() -> None:
+    request = statements.cancel_queued_on_thread(RUN, WAITED_FOR)
+    assert request["UpdateExpression"] == "REMOVE #queue[1]"
+    assert request["ConditionExpression"].endswith("AND #queue[1] = :run")
+
+
+def test_who_interrupts_takes_the_place_of_just_those_who_were_seen_to_wait() -> None:
+    request = statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN)
+    assert request["ExpressionAttributeValues"][":line_seen"] == {"L": [{"S": "Q0"}, {"S": "R"}, {"S": "Q2"}]}
+    assert request["ExpressionAttributeValues"][":line"] == {"L": [{"S": "R"}]}
+    assert "#queue = :line_seen" in request["ConditionExpression"]
+    assert "#active = :run" in request["ConditionExpression"]
+    nobody = statements.usurp_on_thread(RUN, LEASE, SEEN, RUN)["ConditionExpression"]
+    assert "(attribute_not_exists(#queue) OR size(#queue) = :zero)" in nobody
+
+
+def test_the_first_way_in_which_a_run_is_stopped_stands() -> None:
+    request = statements.run_is_stopped(RUN, CancelAction.ROLLBACK, NOW)
+    assert "#cancel = if_not_exists(#cancel, :action)" in request["UpdateExpression"]
+    assert request["ExpressionAttributeValues"][":action"] == {"S": "rollback"}
