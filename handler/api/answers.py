@@ -1,6 +1,7 @@
 """Answers: JSON as LangGraph's values need it, and the one shape of errors."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic_core import to_json
@@ -42,11 +43,16 @@ def encode(value: Any) -> bytes:
 
 
 def _fallback(value: Any) -> Any:
+    if isinstance(value, BaseException):
+        return {"error": type(value).__name__, "message": str(value)}
+    if type(value).__name__ == "Send" and type(value).__module__ == "langgraph.types":
+        return {"node": value.node, "args": value.arg}
     for method in ("model_dump", "dict", "to_dict", "_asdict"):
         dump = getattr(value, method, None)
         if callable(dump) and not isinstance(value, type):
-            return dump()
-    return repr(value) if isinstance(value, BaseException) else str(value)
+            with suppress(Exception):  # a method of this name that wants arguments, or fails: the text has to do
+                return dump()
+    return str(value)
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

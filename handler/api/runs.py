@@ -24,6 +24,9 @@ from handler.errors import BadRequest, Invalid, NotFound, NotSupported, RunNotFo
 
 router = APIRouter(tags=["runs"])
 
+MOST_COUNTED = 2**31 - 1
+"""Largest limit or offset."""
+
 
 @router.post("/threads/{thread_id}/runs/wait", openapi_extra=documented(RunBody))
 async def wait_for_run(
@@ -239,6 +242,8 @@ def count(value: str) -> int:
         raise BadRequest(f"invalid literal for int() with base 10: {value!r}") from None
     if number < 0:
         raise Invalid(f"{number} is less than the minimum of 0")
+    if number > MOST_COUNTED:
+        raise Invalid(f"{number} is more than the maximum of {MOST_COUNTED}")
     return number
 
 

@@ -5,7 +5,9 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import sys
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -117,7 +119,7 @@ class Graphs:
                     f"graph {graph_id!r}: {spec.source}:{spec.attribute} is a {type(loaded).__name__}, "
                     "neither a graph nor a function that makes one"
                 )
-            self._loaded[graph_id] = loaded.compile() if _is_builder(loaded) else loaded
+            self._loaded[graph_id] = _built(spec, loaded) if _is_builder(loaded) else loaded
         return self._loaded[graph_id]
 
     def load_all(self) -> None:
@@ -133,7 +135,7 @@ class Graphs:
             yield cast("Graph", loaded).copy(update=replaced)
             return
         spec = self.config.graphs[graph_id]
-        made = loaded(*_factory_arguments(spec, loaded, config))
+        made = _called(spec, loaded, config)
         if inspect.isawaitable(made):
             made = await made
         if isinstance(made, AbstractAsyncContextManager):
@@ -163,7 +165,7 @@ class Graphs:
             module = self._module(spec)
         except GraphLoadError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise GraphLoadError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
         try:
             return getattr(module, spec.attribute)
@@ -176,7 +178,7 @@ class Graphs:
         file = (self.config.directory / spec.source).resolve()
         if not file.is_file():
             raise GraphLoadError(f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}: there is no file {file}")
-        name = f"langgraph_json_{file.stem}_{abs(hash(str(file))):x}"
+        name = self._module_name(file)
         if name in sys.modules:
             return sys.modules[name]
         located = importlib.util.spec_from_file_location(name, file)
@@ -191,6 +193,15 @@ class Graphs:
             raise
         return module
 
+    def _module_name(self, file: Path) -> str:
+        """The same name wherever the project lies: checkpoints name the classes of a graph's file by its module."""
+        relative = os.path.relpath(file.with_suffix(""), self.config.directory)
+        name = "langgraph_json_" + re.sub(r"\W", "_", relative)
+        taken = sys.modules.get(name)
+        if taken is None or taken.__file__ == str(file):
+            return name
+        return f"{name}_{zlib.crc32(str(file).encode()):08x}"  # another project of the same process has the name
+
 
 def _is_graph(value: Any) -> bool:
     from langgraph.pregel import Pregel
@@ -202,6 +213,16 @@ def _is_builder(value: Any) -> bool:
     return not inspect.isclass(value) and hasattr(value, "compile") and hasattr(value, "add_node")
 
 
+def _built(spec: GraphSpec, builder: Any) -> "Graph":
+    try:
+        return cast("Graph", builder.compile())
+    except Exception as error:
+        raise GraphLoadError(
+            f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} cannot be compiled: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 def _compiled(spec: GraphSpec, made: Any) -> "Graph":
     graph = made.compile() if _is_builder(made) else made
     if not _is_graph(graph):
@@ -211,18 +232,23 @@ def _compiled(spec: GraphSpec, made: Any) -> "Graph":
     return cast("Graph", graph)
 
 
-def _factory_arguments(spec: GraphSpec, factory: Any, config: JsonObject) -> list["RunnableConfig"]:
-    parameters = [
+def _called(spec: GraphSpec, factory: Any, config: JsonObject) -> Any:
+    """What a factory makes: it may take nothing, one argument of any name, or `config` among others with defaults."""
+    given = cast("RunnableConfig", config)
+    parameters = inspect.signature(factory).parameters
+    required = [
         parameter
-        for parameter in inspect.signature(factory).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
+        for parameter in parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
-    if len(parameters) > 1:
-        names = ", ".join(parameter.name for parameter in parameters)
+    if len(required) > 1 or (required and "config" in parameters and required[0].name != "config"):
+        names = ", ".join(parameters)
         raise GraphLoadError(
             f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute} takes ({names}); "
             "a factory takes nothing or the run's config"
         )
-    takes_config = parameters or "config" in inspect.signature(factory).parameters
-    return [cast("RunnableConfig", config)] if takes_config else []
+    config_parameter = parameters.get("config")
+    if config_parameter is not None and config_parameter.kind is not config_parameter.POSITIONAL_ONLY:
+        return factory(config=given)
+    return factory(given) if required else factory()

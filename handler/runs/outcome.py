@@ -10,6 +10,9 @@ SHOWN_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, R
 
 HIDDEN_MESSAGE = "An internal error occurred"
 
+MESSAGE_LIMIT = 10_000
+"""Longest message that is shown, in characters: it has to fit into the items of run and thread."""
+
 INTERRUPT = "__interrupt__"
 ERROR = "__error__"
 
@@ -22,7 +25,18 @@ def describe_error(error: BaseException) -> JsonObject:
         or kind.__module__.startswith("langgraph.")
         or any(base.__name__ == "HTTPException" for base in kind.__mro__)
     )
-    return {"error": kind.__name__, "message": str(error) if shown else HIDDEN_MESSAGE}
+    return {"error": kind.__name__, "message": _message(error) if shown else HIDDEN_MESSAGE}
+
+
+def _message(error: BaseException) -> str:
+    """The error's text, such that it can be stored: bounded, and UTF-8. Whatever it is, the run has to end."""
+    try:
+        text = str(error)
+    except Exception:
+        return HIDDEN_MESSAGE
+    if len(text) > MESSAGE_LIMIT:
+        text = text[: MESSAGE_LIMIT - 1] + "…"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def error_body(error: JsonObject) -> JsonObject:

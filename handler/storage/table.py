@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from handler.errors import StorageUnavailable
+from handler.errors import PayloadTooLarge, StorageUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -136,6 +136,8 @@ def refusal(error: ClientError) -> Exception:
     """The domain's name for a client error; errors that no caller can mend stay as they are."""
     response: Any = error.response
     code = response.get("Error", {}).get("Code", "")
+    if is_too_large(response):
+        return PayloadTooLarge("an item would exceed the 400 KB that DynamoDB takes: send less metadata")
     if code == "ConditionalCheckFailedException":
         return ConditionRefused([response.get("Item")], [True])
     if code == "TransactionCanceledException":
@@ -151,6 +153,16 @@ def refusal(error: ClientError) -> Exception:
     return error
 
 
+def is_too_large(response: Any) -> bool:
+    """Whether a write was refused, alone or in a transaction, because an item would become too large."""
+    said = [response.get("Error", {}), *response.get("CancellationReasons", [])]
+    return any(
+        one.get("Code") in ("ValidationException", "ValidationError")
+        and str(one.get("Message")).startswith("Item size")
+        for one in said
+    )
+
+
 RETRYABLE = frozenset(
     {
         "InternalServerError",
@@ -159,6 +171,7 @@ RETRYABLE = frozenset(
         "RequestLimitExceeded",
         "ServiceUnavailable",
         "ThrottlingException",
+        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
