@@ -3,9 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8123
+SAM    := $(VENV)-sam
+TARGET ?= lambda
+
+# Read by the SAM CLI, which otherwise reports its use.
+export SAM_CLI_TELEMETRY := 0
+
+# What runs the build: `sam build` alone needs no development environment.
+BUILD_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check format lint types imports build bench bench-checkpoints constraints clean
+.PHONY: help setup setup-sam run test test-slow check format lint types imports build bench bench-checkpoints constraints clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -17,13 +25,20 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/.ready ## create .venv with everything pinned
 
+$(SAM)/.ready: constraints-sam.txt
+	$(PYTHON) -m venv $(SAM)
+	$(SAM)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-sam.txt aws-sam-cli cfn-lint
+	@touch $@
+
+setup-sam: $(SAM)/.ready ## create .venv-sam with the SAM CLI, whose pins agree with nobody else's
+
 run: setup ## start the local server on 127.0.0.1:8123 (PORT=…)
 	$(BIN)/python -m handler --config langgraph.json --host 127.0.0.1 --port $(PORT)
 
-test: setup ## run every test but the slow ones
+test: setup setup-sam ## run every test but the slow ones
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
 
-test-slow: setup ## run the tests that take real time
+test-slow: setup setup-sam ## run the tests that take real time
 	$(BIN)/python -m pytest -m slow
 
 format: setup ## format the code
@@ -42,11 +57,22 @@ imports: setup
 
 check: lint types imports test ## all that CI runs
 
+build: setup-sam ## check the template and build the artefact (TARGET=host: one that runs on this machine)
+	$(SAM)/bin/sam validate --lint
+	$(SAM)/bin/sam build $(if $(filter host,$(TARGET)),--build-dir .aws-sam/host)
+
+build-%Function:
+	$(BUILD_PYTHON) infra/build.py --target $(TARGET) $(ARTIFACTS_DIR)
+
 constraints: ## pin again what .[dev] resolves to
 	$(PYTHON) -m venv $(VENV)-pins
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check --upgrade '.[dev]'
 	$(VENV)-pins/bin/python -m pip freeze --exclude langgraph-lambda | grep -v ' @ ' > constraints.txt
 	rm -rf $(VENV)-pins
+	$(PYTHON) -m venv $(SAM)-pins
+	$(SAM)-pins/bin/python -m pip install --quiet --disable-pip-version-check --upgrade aws-sam-cli cfn-lint
+	$(SAM)-pins/bin/python -m pip freeze | grep -v ' @ ' > constraints-sam.txt
+	rm -rf $(SAM)-pins
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(VENV)-sam .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(SAM) .aws-sam .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from tests.template import table_definition
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
@@ -70,16 +72,8 @@ class Engine:
         return self._sqs
 
     def create_table(self, name: str) -> str:
-        """Create a table with the project's keys and return its name."""
-        self._dynamodb.create_table(
-            TableName=name,
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-            AttributeDefinitions=[
-                {"AttributeName": "PK", "AttributeType": "S"},
-                {"AttributeName": "SK", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        """Create a table as template.yaml declares it and return its name."""
+        self._dynamodb.create_table(TableName=name, **table_definition())
         return name
 
     def new_dynamodb(self) -> "DynamoDBClient":

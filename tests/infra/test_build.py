@@ -1,0 +1,139 @@
+"""What the build puts into an artefact, and how it refuses what it cannot put there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.build import (
+    ROOT,
+    BuildError,
+    Project,
+    Target,
+    build,
+    copy_project,
+    fingerprint,
+    runtime_requirements,
+)
+
+Write = Callable[..., Project]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Write:
+    """Write a project with a graph, an env file, and what has no place in an artefact."""
+    home = tmp_path / "home"
+    for name, text in {
+        "agents/chat.py": "graph = None",
+        "agents/prompt.txt": "be kind",
+        "agents/requirements.txt": "left-pad-of-python==1\n",
+        "agents/__pycache__/chat.pyc": "",
+        "agents/.cache/x": "",
+        "agents/venv/pyvenv.cfg": "",
+        "single.py": "graph = None",
+        "secret.env": "KEY=1",
+        "notes.md": "",
+    }.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+
+    def write(**declared: Any) -> Project:
+        (home / "langgraph.json").write_text(json.dumps({"graphs": {"chat": "./agents/chat.py:graph"}, **declared}))
+        return Project.load(home / "langgraph.json")
+
+    return write
+
+
+def copied(project: Project, into: Path) -> set[str]:
+    """The files that a copy of a project consists of."""
+    copy_project(project, into)
+    return {str(path.relative_to(into)) for path in into.rglob("*") if path.is_file()}
+
+
+def test_a_project_is_its_configuration_its_dependencies_and_its_env_file(project: Write, tmp_path: Path) -> None:
+    declared = project(dependencies=["./agents", "httpx"], env="secret.env")
+    assert copied(declared, tmp_path / "copy") == {
+        "langgraph.json",
+        "agents/chat.py",
+        "agents/prompt.txt",
+        "agents/requirements.txt",
+        "secret.env",
+    }
+
+
+def test_a_graph_outside_of_every_dependency_comes_alone(project: Write, tmp_path: Path) -> None:
+    declared = project(graphs={"one": {"path": "./single.py:graph"}, "other": "package.module:graph"})
+    assert copied(declared, tmp_path / "copy") == {"langgraph.json", "single.py"}
+
+
+def test_the_projects_requirements_are_those_it_names_and_those_of_its_folders(project: Write) -> None:
+    declared = project(dependencies=["./agents", "httpx>=0.28"])
+    requirements = str(declared.config.parent / "agents" / "requirements.txt")
+    assert declared.requirements() == ["httpx>=0.28", "-r", requirements]
+
+
+def test_a_folders_pyproject_says_what_it_requires(project: Write) -> None:
+    declared = project(dependencies=["./agents"])
+    folder = declared.config.parent / "agents"
+    (folder / "requirements.txt").unlink()
+    (folder / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["httpx"]\n')
+    assert declared.requirements() == ["httpx"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"dependencies": ["./nowhere"]}, r"names \./nowhere, which does not exist"),
+        ({"dependencies": [".."]}, r"names \.\., which lies outside of its folder"),
+        ({"env": "missing.env"}, r"names missing\.env, which does not exist"),
+    ],
+)
+def test_what_cannot_be_shipped_is_named(
+    project: Write, tmp_path: Path, declared: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BuildError, match=message):
+        copy_project(project(**declared), tmp_path / "copy")
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "there is no"), ("{", "is not JSON")])
+def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path, text: str | None, message: str) -> None:
+    config = tmp_path / "langgraph.json"
+    if text is not None:
+        config.write_text(text)
+    with pytest.raises(BuildError, match=f"langgraph.json.*{message}|{message}.*langgraph.json"):
+        Project.load(config)
+
+
+def test_this_repositorys_project_is_its_graphs_and_not_the_service(tmp_path: Path) -> None:
+    files = copied(Project.load(ROOT / "langgraph.json"), tmp_path / "copy")
+    assert {"langgraph.json", "examples/agent.py"} <= files
+    assert {Path(file).parts[0] for file in files} == {"langgraph.json", "examples"}
+
+
+def test_the_service_requires_everything_but_what_lambda_brings() -> None:
+    names = " ".join(runtime_requirements())
+    assert "langgraph" in names
+    assert "mangum" in names
+    assert "boto" not in names
+
+
+def test_packages_are_installed_anew_when_a_requirements_file_changes(project: Write) -> None:
+    declared = project(dependencies=["./agents"])
+    before = fingerprint(declared.requirements(), Target.LAMBDA)
+    assert fingerprint(declared.requirements(), Target.LAMBDA) == before
+    (declared.config.parent / "agents" / "requirements.txt").write_text("other==1\n")
+    assert fingerprint(declared.requirements(), Target.LAMBDA) != before
+    assert fingerprint(declared.requirements(), Target.HOST) != fingerprint(declared.requirements(), Target.LAMBDA)
+
+
+@pytest.mark.slow
+def test_the_artefact_for_lambda_is_arm64_python_3_13_and_below_70_mb(tmp_path: Path) -> None:
+    build(tmp_path / "artefact", ROOT / "langgraph.json", Target.LAMBDA)
+    libraries = list((tmp_path / "artefact").rglob("*.so"))
+    # An ELF header's e_machine, at offset 18: 183 is AArch64.
+    assert {library.read_bytes()[18] for library in libraries} == {183}
+    assert not [name for library in libraries if "cpython-" in (name := library.name) and "cpython-313-" not in name]
+    size = sum(path.stat().st_size for path in (tmp_path / "artefact").rglob("*") if path.is_file())
+    assert size < 70_000_000
