@@ -57,7 +57,7 @@ def obey(state: Kitchen) -> dict[str, Any]:
         update["messages"] = messages
     for verb, *arguments in state.get("orders", []):
         match verb, arguments:
-            case "log", [value]:
+            case "log", [value] if not isinstance(update.get("log"), Overwrite):
                 update.setdefault("log", []).append(value)
             case "log_in_place", [value]:
                 state.get("log", []).insert(0, value)

@@ -91,7 +91,13 @@ class Twin(BaseCheckpointSaver[str]):
         return clone
 
     def get_next_version(self, current: str | None, channel: None) -> str:
-        return self.ours.get_next_version(current, channel)
+        # InMemorySaver finds values by version: it needs versions that are unique across forks, ours does not
+        return self.memory.get_next_version(current, channel)
+
+    def restart(self) -> None:
+        """Let ours go on as a process that has seen nothing."""
+        self.ours.flush()
+        self.ours = self.fresh()
 
     # ---- writing
 
