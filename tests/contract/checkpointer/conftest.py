@@ -6,33 +6,28 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from handler.storage.table import Table
-from tests.engines import Engine, ministack, moto_serialised
+from tests.engines import Engine, moto_serialised
 
 NewTable = Callable[[], Table]
 
 
 @pytest.fixture(scope="session")
 def moto_engine() -> Iterator[Engine]:
-    with moto_serialised() as engine:
-        yield engine
+    with moto_serialised() as serialised:
+        yield serialised
 
 
-@pytest.fixture(scope="session")
-def ministack_engine() -> Iterator[Engine]:
-    with ministack() as engine:
-        yield engine
-
-
-@pytest.fixture(params=["moto", "ministack"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    found: Engine = request.getfixturevalue(f"{request.param}_engine")
+@pytest.fixture(params=["moto_engine", "engine"], ids=["moto", "ministack"])
+def either_engine(request: pytest.FixtureRequest) -> Engine:
+    """One engine after the other."""
+    found: Engine = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def new_table(engine: Engine) -> Iterator[NewTable]:
-    """Makes empty tables on the engine, and drops them after the test."""
-    yield from tables_on(engine)
+def new_table(either_engine: Engine) -> Iterator[NewTable]:
+    """Makes empty tables on either engine, and drops them after the test."""
+    yield from tables_on(either_engine)
 
 
 @pytest.fixture

@@ -30,12 +30,12 @@ def shortcomings(report: CapabilityReport) -> list[str]:
 
 
 async def test_every_capability_is_detected_and_passes(
-    engine: Engine, new_table: NewTable, capsys: pytest.CaptureFixture[str]
+    either_engine: Engine, new_table: NewTable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def savers() -> AsyncGenerator[BaseCheckpointSaver[Any], None]:
         yield DynamoDBSaver(new_table())
 
-    report = await validate(checkpointer_test(f"DynamoDBSaver on {engine.name}")(savers))
+    report = await validate(checkpointer_test(f"DynamoDBSaver on {either_engine.name}")(savers))
 
     with capsys.disabled():
         report.print_report()
