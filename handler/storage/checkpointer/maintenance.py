@@ -9,7 +9,7 @@ from typing import Any
 from handler.errors import LeaseLost
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
-from handler.storage.checkpointer.log import Log, is_ours
+from handler.storage.checkpointer.log import Log, adoptable, is_ours
 from handler.storage.checkpointer.reading import LogReader, Span, Tail, merged_writes
 from handler.storage.checkpointer.records import (
     RESET,
@@ -21,7 +21,7 @@ from handler.storage.checkpointer.records import (
     read_id,
 )
 from handler.storage.checkpointer.state import State, record_body
-from handler.storage.keys import PK, SK, log_namespace, record_sk, slot_of, tenant_prefix
+from handler.storage.keys import CHECKPOINT_PREFIX, PK, SK, log_namespace, record_sk, slot_of, tenant_prefix
 from handler.storage.table import ConditionRefused, Item, Table
 
 RUNS_A_SCAN = 50
@@ -89,9 +89,9 @@ def bury(table: Table, pk: str, namespace: str, items: Sequence[Item]) -> list[s
     newest = records[-1]
     if newest.get(statements.KIND, {}).get("S") == TOMBSTONE:
         return [newest[SK]["S"]]
-    log = Log(table, pk, namespace, 0)
-    log.tail = Tail(seq=slot_of(newest[SK]["S"])[0])
-    return [record_sk(namespace, log.mark(TOMBSTONE, None, (), 0))]
+    tail = Tail(seq=slot_of(newest[SK]["S"])[0])
+    Log(table, pk, namespace, 0).mark(TOMBSTONE, tail, None, ())
+    return [record_sk(namespace, tail.seq + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,9 @@ class Rewriter:
         survivors = [entry for entry in entries if entry not in doomed]
         if doomed and entries[0] is doomed[0]:
             tail = self.reader.latest(self.codec, None)
-            log = Log(self.table, self.pk, self.namespace, 0)
-            log.tail = tail
             target = self.state_of(entries, survivors[0]) if survivors else None
-            names = [item[SK]["S"].partition("#W#")[2] for item in survivors[0].writes] if survivors else []
-            log.mark(RESET, target, names, tail.epoch)
+            adopted = adoptable(survivors[0].writes) if survivors else []
+            Log(self.table, self.pk, self.namespace, 0).mark(RESET, tail, target, adopted)
         for entry, below in pairwise(entries):
             if entry in survivors and below in doomed:
                 state = self.state_of(entries, entry)
@@ -206,7 +204,7 @@ def delete_for_runs(table: Table, tenant: str, run_ids: Sequence[str], codec: Co
         wanted = [id_attribute(run_id) for run_id in run_ids[first : first + RUNS_A_SCAN]]
         for page in scan(table, statements.scan_runs, tenant_prefix(tenant), wanted):
             for item in page:
-                if item[SK]["S"].startswith("C#"):
+                if item[SK]["S"].startswith(CHECKPOINT_PREFIX):
                     found[item[PK]["S"]].add(log_namespace(item[SK]["S"]))
     for pk, namespaces in found.items():
         for namespace in sorted(namespaces):

@@ -9,7 +9,7 @@ from handler.errors import PayloadTooLarge, StorageUnavailable
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.state import Body, State, Write, apply_change, apply_mapping_change
-from handler.storage.keys import CHUNK_MARK, SK, WRITES_MARK, chunk_sk, slot_of
+from handler.storage.keys import CHUNK_MARK, PK, SK, WRITES_MARK, chunk_sk, slot_of
 from handler.storage.table import Item, Table
 
 CHUNK_BYTES = 380 * 1024
@@ -168,7 +168,7 @@ class BodyWriter:
         """Delete the chunks of an item that was refused."""
         if statements.CHUNKS in attributes:
             name, _, count = attributes[statements.CHUNKS]["S"].partition("#")
-            keys = [{"PK": {"S": self.pk}, SK: {"S": chunk_sk(sk, name, place)}} for place in range(int(count))]
+            keys = [{PK: {"S": self.pk}, SK: {"S": chunk_sk(sk, name, place)}} for place in range(int(count))]
             self.table.batch_delete(keys)
 
 

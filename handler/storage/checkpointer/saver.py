@@ -25,11 +25,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from handler.storage.checkpointer import maintenance
+from handler.errors import LeaseLost, StorageUnavailable
+from handler.storage.checkpoint_statements import RUN
+from handler.storage.checkpointer import maintenance, takeover
 from handler.storage.checkpointer.cache import StateCache
 from handler.storage.checkpointer.codec import Codec, make_serde
 from handler.storage.checkpointer.log import Held, Log, Put
 from handler.storage.checkpointer.reading import LogReader, Tail
+from handler.storage.checkpointer.records import RESET, read_id
 from handler.storage.checkpointer.state import (
     State,
     Write,
@@ -38,6 +41,7 @@ from handler.storage.checkpointer.state import (
     settled_writes,
     write_list,
 )
+from handler.storage.checkpointer.takeover import is_dead
 from handler.storage.keys import thread_of, thread_pk
 from handler.storage.table import Table
 
@@ -139,10 +143,21 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         head = heads.pop(log.namespace, None) if heads is not None else None
         if cached is not None and head == cached.seq:
             return log.accept(Tail(seq=cached.seq, epoch=cached.epoch, state=cached))
-        tail = log.load(Codec(self.serde), cached)
+        codec = Codec(self.serde)
+        tail = log.load(codec, cached)
+        if log.namespace and tail.epoch and is_dead(tail, self._root_tail(thread_id, fresh=fresh)):
+            if log.own_epoch:
+                log.mark(RESET, tail, None, ())
+                return log.load(codec, None)
+            return log.accept(Tail(seq=tail.seq, epoch=tail.epoch))
         if tail.state is not None:
             cache.put(key, tail.state)
         return tail
+
+    def _root_tail(self, thread_id: str, *, fresh: bool) -> Tail:
+        root = self._log(thread_id, "")
+        with root.lock:
+            return self._tail(root, thread_id, fresh=fresh)
 
     @property
     def heads(self) -> dict[str, int]:
@@ -219,6 +234,8 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         log = self._log(thread_id, namespace)
         codec = Codec(self.serde)
         self._store_held(log)
+        if namespace and self._tail(log, thread_id, fresh=True).state is None:
+            return
         bound = get_checkpoint_id(before) if before else None
         wanted = None if only or bound else limit
         for state, writes in log.reader.checkpoints(codec, wanted):
@@ -327,7 +344,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         for log in logs:
             with log.lock:
                 self._store_held(log)
-                if log.failure is not None:
+                if isinstance(log.failure, LeaseLost | StorageUnavailable):
                     raise log.failure
 
     def _store_held(self, log: Log) -> None:
@@ -344,6 +361,32 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         log = self._log(thread_id, namespace)
         self._store_held(log)
         return delta_history(Codec(self.serde), log.reader, get_checkpoint_id(config), channels)
+
+    # ------------------------------------------------------------------ changing hands
+
+    def fence(self, thread_id: str) -> None:
+        """Take the thread over from a driver that may still be alive, so that it is refused from here on."""
+        table, pk = self._logs.table, self._pk(thread_id)
+        root = self._log(thread_id, "")
+        with root.lock:
+            takeover.fence(
+                root,
+                Codec(self.serde),
+                lambda: maintenance.thread_keys(table, pk),
+                lambda namespace: self._log(thread_id, namespace),
+            )
+        self._forget(thread_id)
+
+    def rollback(self, thread_id: str, *, run_id: str) -> None:
+        """Leave the thread's state as it was before the run, subgraphs first; doing it twice is doing it once."""
+        self._log(thread_id, "")
+        keys = maintenance.thread_keys(self._logs.table, self._pk(thread_id))
+        for namespace, items in sorted(keys.items(), reverse=True):
+            if any(read_id(item, RUN) == run_id for item in items):
+                log = self._log(thread_id, namespace)
+                with log.lock:
+                    takeover.rollback(log, Codec(self.serde), run_id)
+        self._forget(thread_id)
 
     # ------------------------------------------------------------------ whole threads
 
