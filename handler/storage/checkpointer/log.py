@@ -14,9 +14,9 @@ from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.reading import LogReader, Tail
-from handler.storage.checkpointer.records import RESET, TOMBSTONE, BodyWriter, id_attribute, number
+from handler.storage.checkpointer.records import RESET, BodyWriter, hidden_attribute, id_attribute, number
 from handler.storage.checkpointer.state import OWN_FIELDS, State, Write, next_channels, record_body
-from handler.storage.keys import PK, SK, WRITES_MARK, record_sk, writes_sk
+from handler.storage.keys import PK, SK, WRITES_MARK, record_sk, writes_number, writes_sk
 from handler.storage.table import ConditionRefused, Table
 
 SLACK_BYTES = 4096
@@ -32,7 +32,11 @@ REMEMBERED = 64
 """Checkpoints whose place in the log is remembered for pending writes that come late."""
 
 
-class Straggler(LeaseLost):
+class SlotTaken(LeaseLost):
+    """A slot is taken: another writer has gone on."""
+
+
+class Straggler(SlotTaken):
     """A slot is taken by a writer of an earlier epoch, who does not know yet that it was superseded."""
 
 
@@ -127,7 +131,7 @@ class Log:
             self.failure = None
             if tail.state is not None:
                 self._remember(tail.state)
-                numbers = [int(item[SK]["S"][-4:]) + 1 for item in tail.items]
+                numbers = [writes_number(item[SK]["S"]) + 1 for item in tail.items]
                 self._place(tail.state.id, tail.state.seq, max(numbers, default=0))
         if tail.state is not None:
             move_uuid6_clock_past(tail.state.id)
@@ -216,7 +220,7 @@ class Log:
             if self.own_epoch < there.epoch:
                 raise LeaseLost(f"Epoch {there.epoch} has taken over from {self.own_epoch}")
             try:
-                self.mark(RESET, there, tail.state, adopted)
+                self.mark(RESET, there, place_of(tail), adopted)
             except Straggler:
                 continue
             self.load(codec, tail.state)
@@ -314,7 +318,7 @@ class Log:
             self.writer.discard(sk, attributes)
             if refused.item is not None and number(refused.item, statements.EPOCH) < self.own_epoch:
                 raise Straggler(f"{sk} is taken by a superseded writer") from refused
-            raise LeaseLost(f"{sk} is taken: another writer has gone on") from refused
+            raise SlotTaken(f"{sk} is taken: another writer has gone on") from refused
 
     # ------------------------------------------------------------------ pending writes
 
@@ -396,29 +400,45 @@ class Log:
 
     # ------------------------------------------------------------------ marks
 
-    def mark(self, kind: str, tail: Tail, target: State | None, adopted: Sequence[str]) -> None:
-        """Append a mark after a tail; LeaseLost when its slot is taken."""
+    def mark(
+        self,
+        kind: str,
+        tail: Tail,
+        target: int | None,
+        adopted: Sequence[str],
+        *,
+        epoch: int = 0,
+        floor: int | None = None,
+        hidden: Sequence[int] = (),
+    ) -> None:
+        """Append a mark after a tail, back to the slot `target`; LeaseLost when its slot is taken."""
         seq = tail.seq + 1
         attributes: dict[str, Any] = {
             statements.ID: {"S": uuid4().hex[:12]},
-            statements.EPOCH: {"N": str(0 if kind == TOMBSTONE else self.own_epoch or tail.epoch)},
+            statements.EPOCH: {"N": str(epoch or self.own_epoch or tail.epoch)},
             statements.KIND: {"S": kind},
             statements.ADOPTED: {"L": [{"S": name} for name in adopted]},
+            **({statements.TARGET: {"N": str(seq - target)}} if target else {}),
+            **({statements.FLOOR: {"N": str(seq - floor)}} if floor else {}),
+            **({statements.HIDDEN: hidden_attribute(seq, hidden)} if hidden else {}),
         }
-        if target is not None:
-            attributes[statements.TARGET] = {"N": str(seq - target.seq)}
         self._take_slot(record_sk(self.namespace, seq), attributes)
         self.forget()
 
 
-def outweighed(state: State) -> bool:
-    """Whether reading the state's chain costs more than twice what a full record would."""
-    return state.weight > 2 * state.size * state.ratio + SLACK_BYTES
+def place_of(tail: Tail) -> int | None:
+    """The slot of the current state."""
+    return tail.state.seq if tail.state else None
 
 
 def adoptable(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names under which a mark adopts pending writes."""
     return [item[SK]["S"].partition(WRITES_MARK)[2] for item in items]
+
+
+def outweighed(state: State) -> bool:
+    """Whether reading the state's chain costs more than twice what a full record would."""
+    return state.weight > 2 * state.size * state.ratio + SLACK_BYTES
 
 
 def is_ours(stored: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> bool:

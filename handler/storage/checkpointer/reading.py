@@ -102,12 +102,14 @@ class LogReader:
     def history(self, span: Span, high: int | None = None, tail: Tail | None = None) -> Iterator[Entry]:
         """The records that are part of the history, newest first; `tail` learns what the log ends with."""
         marks: list[Mark] = []
+        hidden: list[range] = []
         target: int | None = None
+        floor = 0
         for slot in self.slots(span, high):
             record = slot.record or {}
             if tail is not None and not tail.seq:
                 tail.seq, tail.epoch = slot.seq, number(record, statements.EPOCH)
-            if target is not None and slot.seq > target:
+            if (target is not None and slot.seq > target) or any(slot.seq in part for part in hidden):
                 if tail is not None:
                     tail.weight += slot.size
                 continue
@@ -115,7 +117,7 @@ class LogReader:
             if kind is None:
                 yield Entry(slot, record, [item for item in slot.writes if counts(item, slot.seq, marks)])
                 marks, target, tail = [], None, None
-                if statements.FLOOR in record:
+                if slot.seq <= floor:
                     break
                 continue
             mark = Mark.of(slot, kind)
@@ -127,6 +129,8 @@ class LogReader:
                 break
             if kind == RESET:
                 target = span.jump = mark.target
+                floor = max(floor, mark.floor)
+                hidden += mark.hidden
         else:
             return
         span.exhausted = True

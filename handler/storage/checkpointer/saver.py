@@ -392,16 +392,18 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints; a tombstone keeps its sequence numbers from being used again."""
-        maintenance.delete_thread(self._logs.table, self._pk(thread_id))
+        maintenance.delete_thread(self._logs.table, self._pk(thread_id), self._epoch_of(thread_id))
         self._forget(thread_id)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete what runs have written, in whatever thread: a scan of the table."""
-        if run_ids:
-            logs = self._logs
-            touched = maintenance.delete_for_runs(logs.table, logs.tenant, run_ids, Codec(self.serde))
-            for pk in touched:
-                self._forget(thread_of(pk))
+        logs, codec = self._logs, Codec(self.serde)
+        found = maintenance.run_logs(logs.table, logs.tenant, run_ids)
+        for thread_id, namespaces in found.items():
+            pk, epoch = self._pk(thread_id), self._epoch_of(thread_id)
+            for namespace in sorted(namespaces):
+                maintenance.Rewriter(logs.table, pk, namespace, codec, epoch).forget_runs(frozenset(run_ids))
+            self._forget(thread_id)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread's history behind that of another thread."""
@@ -416,8 +418,12 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             if strategy == "delete":
                 self.delete_thread(thread_id)
             else:
-                maintenance.prune(self._logs.table, self._pk(thread_id), Codec(self.serde))
+                epoch = self._epoch_of(thread_id)
+                maintenance.prune(self._logs.table, self._pk(thread_id), Codec(self.serde), epoch)
                 self._forget(thread_id)
+
+    def _epoch_of(self, thread_id: str) -> int:
+        return self.epoch if thread_id == self._logs.leased else 0
 
     def _pk(self, thread_id: str) -> str:
         return thread_pk(self._logs.tenant, thread_id)

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from handler.errors import LeaseLost
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
-from handler.storage.checkpointer.log import Log, adoptable
+from handler.storage.checkpointer.log import Log, SlotTaken, adoptable, place_of
 from handler.storage.checkpointer.reading import Span, Tail
 from handler.storage.checkpointer.records import FENCE, RESET, Entry, number, read_id
-from handler.storage.checkpointer.state import State
 from handler.storage.keys import SK, slot_of
 from handler.storage.table import Item
 
@@ -35,8 +33,8 @@ def fence(root: Log, codec: Codec, namespaces: Callable[[], Namespaces], log_of:
             if namespace and since <= newest_epoch(items) < root.epoch:
                 fence_log(log_of(namespace), codec)
         try:
-            root.mark(FENCE, tail, tail.state, adopted)
-        except LeaseLost:
+            root.mark(FENCE, tail, place_of(tail), adopted)
+        except SlotTaken:
             continue
         return
 
@@ -46,8 +44,8 @@ def fence_log(log: Log, codec: Codec) -> None:
     while True:
         tail = log.load(codec, None)
         try:
-            log.mark(FENCE, tail, tail.state, adoptable(tail.items))
-        except LeaseLost:
+            log.mark(FENCE, tail, place_of(tail), adoptable(tail.items))
+        except SlotTaken:
             continue
         return
 
@@ -68,15 +66,11 @@ def rollback(log: Log, codec: Codec, run_id: str) -> None:
         target, found = before_run(log.reader.history(Span()), run_id)
         if not found:
             return
-        state: State | None = None
-        adopted: list[str] = []
-        if target is not None:
-            chain = log.reader.find(codec, target.id)
-            state = chain[0] if chain else None
-            adopted = adoptable([item for item in target.writes if read_id(item, statements.RUN) != run_id])
+        writes = target.writes if target else []
+        adopted = adoptable([item for item in writes if read_id(item, statements.RUN) != run_id])
         try:
-            log.mark(RESET, tail, state, adopted)
-        except LeaseLost:
+            log.mark(RESET, tail, target.seq if target else None, adopted)
+        except SlotTaken:
             continue
         return
 
