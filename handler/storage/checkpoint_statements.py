@@ -43,7 +43,10 @@ KNOWN = "q"
 """How many slots behind their checkpoint the last one was that the putter of pending writes knew."""
 
 FLOOR = "f"
-"""On a full record: nothing below it is visible any more."""
+"""On a mark: how many slots before it the history begins; what is below is no part of it any more."""
+
+HIDDEN = "h"
+"""On a mark: the slots that are no part of the history any more, as distances back from it, `far-near`."""
 
 SLOT_IS_FREE = "attribute_not_exists(#pk)"
 """Sequence CAS: a slot is taken once, so that a superseded writer is refused at its next record."""

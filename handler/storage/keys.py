@@ -149,8 +149,13 @@ def chunk_sk(sk: str, name: str, number: int) -> str:
 
 def writes_sk(namespace: str, seq: int, path: str, task_id: str, epoch: int, number: int) -> str:
     """Sort key of pending writes: in task-path order, then by task, then in the order in which they were put."""
-    part = f"{quoted(path)[:PATH_LENGTH]}#{quoted(task_id)}#{epoch:08d}{number:04d}"
+    part = f"{quoted(path)[:PATH_LENGTH]}#{quoted(task_id)}#{epoch:014d}{number:06d}"
     return f"{record_sk(namespace, seq)}{WRITES_MARK}{part}"
+
+
+def writes_number(sk: str) -> int:
+    """The number in the sort key of pending writes."""
+    return int(sk[-6:])
 
 
 def slot_of(sk: str) -> tuple[int, str]:

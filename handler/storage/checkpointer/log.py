@@ -14,9 +14,9 @@ from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.reading import LogReader, Tail
-from handler.storage.checkpointer.records import BodyWriter, id_attribute
+from handler.storage.checkpointer.records import RESET, BodyWriter, hidden_attribute, id_attribute, number
 from handler.storage.checkpointer.state import OWN_FIELDS, State, Write, next_channels, record_body
-from handler.storage.keys import WRITES_MARK, record_sk, writes_sk
+from handler.storage.keys import PK, SK, WRITES_MARK, record_sk, writes_number, writes_sk
 from handler.storage.table import ConditionRefused, Table
 
 SLACK_BYTES = 4096
@@ -30,6 +30,14 @@ ITEM_OVERHEAD = 130
 
 REMEMBERED = 64
 """Checkpoints whose place in the log is remembered for pending writes that come late."""
+
+
+class SlotTaken(LeaseLost):
+    """A slot is taken: another writer has gone on."""
+
+
+class Straggler(SlotTaken):
+    """A slot is taken by a writer of an earlier epoch, who does not know yet that it was superseded."""
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +131,7 @@ class Log:
             self.failure = None
             if tail.state is not None:
                 self._remember(tail.state)
-                numbers = [int(item["SK"]["S"][-4:]) + 1 for item in tail.items]
+                numbers = [writes_number(item[SK]["S"]) + 1 for item in tail.items]
                 self._place(tail.state.id, tail.state.seq, max(numbers, default=0))
         if tail.state is not None:
             move_uuid6_clock_past(tail.state.id)
@@ -156,11 +164,12 @@ class Log:
                 held.place()
 
     def fail(self, error: BaseException) -> None:
-        """A put failed: whoever waits for a later slot of this log hears of it, and the tail is read again."""
+        """A put failed: writes of checkpoints that have no slot will never be stored, and the tail is read again."""
         with self.gate:
             self.failure = error
-            held, self.held = self.held, []
-        for writes in held:
+            lost = [held for held in self.held if held.checkpoint_id not in self.places]
+            self.held = [held for held in self.held if held.checkpoint_id in self.places]
+        for writes in lost:
             writes.fail(error)
         self.forget()
 
@@ -187,6 +196,10 @@ class Log:
         except PayloadTooLarge:
             self._store_all(held)
             raise
+        except Straggler:
+            self._store_all(held)
+            self._cut(codec, tail)
+            return self.put(codec, put)
         except BaseException as error:
             for writes in held:
                 writes.fail(error)
@@ -198,6 +211,20 @@ class Log:
         for writes in held:
             writes.finish()
         return stored
+
+    def _cut(self, codec: Codec, tail: Tail) -> None:
+        """Hide what a superseded writer has appended since this one took over, and go on from the state known."""
+        adopted = adoptable(tail.items)
+        while True:
+            there = self.reader.latest(codec, None)
+            if self.own_epoch < there.epoch:
+                raise LeaseLost(f"Epoch {there.epoch} has taken over from {self.own_epoch}")
+            try:
+                self.mark(RESET, there, place_of(tail), adopted)
+            except Straggler:
+                continue
+            self.load(codec, tail.state)
+            return
 
     def _parent(self, codec: Codec, tail: Tail, parent_id: str | None) -> State | None:
         if parent_id is None:
@@ -286,19 +313,23 @@ class Log:
         try:
             self.table.put(statements.take_slot(self.pk, sk, attributes))
         except ConditionRefused as refused:
-            if not is_ours(refused.item, attributes):
-                self.writer.discard(sk, attributes)
-                raise LeaseLost(f"{sk} is taken: another writer has gone on") from refused
+            if is_ours(refused.item, attributes):
+                return
+            self.writer.discard(sk, attributes)
+            if refused.item is not None and number(refused.item, statements.EPOCH) < self.own_epoch:
+                raise Straggler(f"{sk} is taken by a superseded writer") from refused
+            raise SlotTaken(f"{sk} is taken: another writer has gone on") from refused
 
     # ------------------------------------------------------------------ pending writes
 
     def hold(self, held: Held) -> None:
         """Take writes in charge; they are durable once `held.done` is."""
         with self.gate:
-            if self.failure is not None:
+            placed = held.checkpoint_id in self.places
+            if self.failure is not None and not placed:
                 raise self.failure
             self.held.append(held)
-            if held.checkpoint_id in self.places:
+            if placed:
                 held.place()
 
     def _take(self, checkpoint_id: str | None) -> list[Held]:
@@ -361,7 +392,7 @@ class Log:
             break
         tail = self.tail
         if tail is not None and tail.state is not None and tail.state.id == held.checkpoint_id:
-            item = {"PK": {"S": self.pk}, "SK": {"S": sk}, **attributes}
+            item = {PK: {"S": self.pk}, SK: {"S": sk}, **attributes}
             with self.gate:
                 tail.writes.extend(held.writes)
                 tail.items.append(item)
@@ -369,21 +400,40 @@ class Log:
 
     # ------------------------------------------------------------------ marks
 
-    def mark(self, kind: str, target: State | None, adopted: Sequence[str], epoch: int) -> int:
-        """Append a mark after the tail; LeaseLost when the slot is taken."""
-        tail = self.tail or Tail()
+    def mark(
+        self,
+        kind: str,
+        tail: Tail,
+        target: int | None,
+        adopted: Sequence[str],
+        *,
+        epoch: int = 0,
+        floor: int | None = None,
+        hidden: Sequence[int] = (),
+    ) -> None:
+        """Append a mark after a tail, back to the slot `target`; LeaseLost when its slot is taken."""
         seq = tail.seq + 1
         attributes: dict[str, Any] = {
             statements.ID: {"S": uuid4().hex[:12]},
-            statements.EPOCH: {"N": str(epoch)},
+            statements.EPOCH: {"N": str(epoch or self.own_epoch or tail.epoch)},
             statements.KIND: {"S": kind},
             statements.ADOPTED: {"L": [{"S": name} for name in adopted]},
+            **({statements.TARGET: {"N": str(seq - target)}} if target else {}),
+            **({statements.FLOOR: {"N": str(seq - floor)}} if floor else {}),
+            **({statements.HIDDEN: hidden_attribute(seq, hidden)} if hidden else {}),
         }
-        if target is not None:
-            attributes[statements.TARGET] = {"N": str(seq - target.seq)}
-            attributes[statements.BASE] = {"N": str(seq - target.base)}
         self._take_slot(record_sk(self.namespace, seq), attributes)
-        return seq
+        self.forget()
+
+
+def place_of(tail: Tail) -> int | None:
+    """The slot of the current state."""
+    return tail.state.seq if tail.state else None
+
+
+def adoptable(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names under which a mark adopts pending writes."""
+    return [item[SK]["S"].partition(WRITES_MARK)[2] for item in items]
 
 
 def outweighed(state: State) -> bool:
@@ -396,8 +446,3 @@ def is_ours(stored: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> 
     return stored is not None and all(
         stored.get(name) == attributes.get(name) for name in (statements.ID, statements.EPOCH, statements.KIND)
     )
-
-
-def adoptable(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names under which a mark adopts pending writes."""
-    return [item["SK"]["S"].partition(WRITES_MARK)[2] for item in items]

@@ -9,19 +9,31 @@ from typing import Any
 from handler.errors import LeaseLost
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
-from handler.storage.checkpointer.log import Log, is_ours
+from handler.storage.checkpointer.log import Log, SlotTaken, adoptable, is_ours
 from handler.storage.checkpointer.reading import LogReader, Span, Tail, merged_writes
 from handler.storage.checkpointer.records import (
+    FENCE,
     RESET,
     TOMBSTONE,
     BodyWriter,
     Entry,
     build_states,
     id_attribute,
+    number,
     read_id,
 )
 from handler.storage.checkpointer.state import State, record_body
-from handler.storage.keys import PK, SK, log_namespace, record_sk, slot_of, tenant_prefix
+from handler.storage.keys import (
+    CHECKPOINT_PREFIX,
+    PK,
+    SK,
+    log_namespace,
+    log_prefix,
+    record_sk,
+    slot_of,
+    tenant_prefix,
+    thread_of,
+)
 from handler.storage.table import ConditionRefused, Item, Table
 
 RUNS_A_SCAN = 50
@@ -67,31 +79,39 @@ def recurs(namespace: str) -> bool:
     return ":" not in namespace.rpartition("|")[2]
 
 
-def delete_thread(table: Table, pk: str) -> None:
+def delete_thread(table: Table, pk: str, epoch: int) -> None:
     """Delete a thread's checkpoints; a tombstone stays in the slot that a superseded writer would take next."""
     while True:
         logs = thread_keys(table, pk)
         lasting = {namespace: items for namespace, items in logs.items() if recurs(namespace)}
         try:
-            kept = {sk for namespace, items in lasting.items() for sk in bury(table, pk, namespace, items)}
-        except LeaseLost:
+            kept = {sk for namespace, items in lasting.items() for sk in bury(table, pk, namespace, items, epoch)}
+        except SlotTaken:
             continue
-        found = [item[SK]["S"] for items in logs.values() for item in items]
-        delete_keys(table, pk, [sk for sk in found if sk not in kept])
+        found = [item for namespace, items in logs.items() for item in items if not stays(namespace, item)]
+        delete_keys(table, pk, [item[SK]["S"] for item in found if item[SK]["S"] not in kept])
         return
 
 
-def bury(table: Table, pk: str, namespace: str, items: Sequence[Item]) -> list[str]:
+def stays(namespace: str, item: Item) -> bool:
+    """Whether an item outlasts its log: a mark is in the slot that the writer whom it superseded will try to take."""
+    return recurs(namespace) and item.get(statements.KIND, {}).get("S") in (FENCE, RESET)
+
+
+def bury(table: Table, pk: str, namespace: str, items: Sequence[Item], epoch: int) -> list[str]:
     """Put a tombstone behind a log, unless one is all there is; return the keys that must stay."""
     records = [item for item in items if is_record(item)]
     if not records:
         return []
     newest = records[-1]
+    tail = Tail(seq=slot_of(newest[SK]["S"])[0], epoch=number(newest, statements.EPOCH))
+    if epoch and tail.epoch > epoch:
+        raise LeaseLost(f"Epoch {tail.epoch} has taken over from {epoch}")
     if newest.get(statements.KIND, {}).get("S") == TOMBSTONE:
         return [newest[SK]["S"]]
-    log = Log(table, pk, namespace, 0)
-    log.tail = Tail(seq=slot_of(newest[SK]["S"])[0])
-    return [record_sk(namespace, log.mark(TOMBSTONE, None, (), 0))]
+    # Without a lease nobody else may go on under the last epoch: whoever held it is refused when it reads again.
+    Log(table, pk, namespace, epoch).mark(TOMBSTONE, tail, None, (), epoch=epoch or tail.epoch + 1)
+    return [record_sk(namespace, tail.seq + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,49 +122,52 @@ class Rewriter:
     pk: str
     namespace: str
     codec: Codec
+    epoch: int
 
     @property
     def reader(self) -> LogReader:
         return LogReader(self.table, self.pk, self.namespace)
 
-    def make_full(self, entry: Entry, state: State, *, floor: bool) -> None:
-        """Rewrite a record as a full one, so that nothing below it is needed; with `floor`, nor visible."""
-        sk = record_sk(self.namespace, entry.seq)
-        if entry.base == entry.seq and not floor:
-            return
+    def make_full(self, entry: Entry, state: State) -> None:
+        """Rewrite a record as a full one: the same checkpoint, but nothing below it is needed."""
         if entry.base == entry.seq:
-            attributes = {name: value for name, value in entry.record.items() if name not in (PK, SK)}
-        else:
-            writes = merged_writes(self.codec, entry, state.parent or "")
-            body = self.codec.seal(record_body(state, None, {}, writes))
-            stays = (statements.ID, statements.EPOCH, statements.RUN)
-            attributes = {name: entry.record[name] for name in stays if name in entry.record}
-            attributes |= {statements.BASE: {"N": "0"}, **BodyWriter(self.table, self.pk).attributes(sk, body)}
-        if floor:
-            attributes[statements.FLOOR] = {"BOOL": True}
+            return
+        sk = record_sk(self.namespace, entry.seq)
+        writes = merged_writes(self.codec, entry, state.parent or "")
+        body = self.codec.seal(record_body(state, None, {}, writes))
+        stays = (statements.ID, statements.EPOCH, statements.RUN)
+        attributes = {name: entry.record[name] for name in stays if name in entry.record}
+        attributes |= {statements.BASE: {"N": "0"}, **BodyWriter(self.table, self.pk).attributes(sk, body)}
         self.table.put(statements.rewrite_record(self.pk, sk, attributes))
-        if statements.CHUNKS in entry.record and attributes.get(statements.CHUNKS) != entry.record[statements.CHUNKS]:
-            BodyWriter(self.table, self.pk).discard(sk, entry.record)
+        BodyWriter(self.table, self.pk).discard(sk, entry.record)
 
     def forget_runs(self, run_ids: frozenset[str]) -> None:
-        """Delete the records and writes of runs; what was built on them stays."""
-        entries = list(self.reader.history(Span()))
-        doomed = [entry for entry in entries if read_id(entry.record, statements.RUN) in run_ids]
-        survivors = [entry for entry in entries if entry not in doomed]
-        if doomed and entries[0] is doomed[0]:
-            tail = self.reader.latest(self.codec, None)
-            log = Log(self.table, self.pk, self.namespace, 0)
-            log.tail = tail
-            target = self.state_of(entries, survivors[0]) if survivors else None
-            names = [item[SK]["S"].partition("#W#")[2] for item in survivors[0].writes] if survivors else []
-            log.mark(RESET, target, names, tail.epoch)
-        for entry, below in pairwise(entries):
-            if entry in survivors and below in doomed:
-                state = self.state_of(entries, entry)
-                if state is not None:
-                    self.make_full(entry, state, floor=False)
-        doomed_writes = [item for entry in survivors for item in entry.writes]
-        self.delete(doomed, [item for item in doomed_writes if read_id(item, statements.RUN) in run_ids])
+        """Delete the records and writes of runs; what was built on them stays.
+
+        First what stays stops needing what goes, then a mark takes that out of the history, then it is deleted.
+        """
+        while True:
+            tail = self.log().load(self.codec, None)
+            entries = list(self.reader.history(Span()))
+            doomed = [entry for entry in entries if read_id(entry.record, statements.RUN) in run_ids]
+            kept = [entry for entry in entries if entry not in doomed]
+            writes = [item for e in kept for item in e.writes if read_id(item, statements.RUN) in run_ids]
+            if not doomed and not writes:
+                return
+            for entry, below in pairwise(entries):
+                if entry in kept and below in doomed and (state := self.state_of(entries, entry)):
+                    self.make_full(entry, state)
+            adopted = adoptable([item for item in kept[0].writes if item not in writes]) if kept else []
+            target = kept[0].seq if kept else None
+            try:
+                self.log().mark(RESET, tail, target, adopted, hidden=[entry.seq for entry in doomed])
+            except SlotTaken:
+                continue
+            self.delete(doomed, writes)
+            return
+
+    def log(self) -> Log:
+        return Log(self.table, self.pk, self.namespace, self.epoch)
 
     def state_of(self, entries: Sequence[Entry], entry: Entry) -> State | None:
         """The state at one of the entries of a history."""
@@ -165,18 +188,25 @@ class Rewriter:
         keys += [item[SK]["S"] for item in writes]
         delete_keys(self.table, self.pk, keys)
 
-    def keep_latest(self, items: Sequence[Item]) -> None:
+    def keep_latest(self) -> None:
         """Delete all but the latest checkpoint and what its delta channels are replayed from."""
-        entries = list(self.reader.history(Span()))
-        if not entries:
+        while True:
+            tail = self.log().load(self.codec, None)
+            entries = list(self.reader.history(Span()))
+            if not entries:
+                return
+            oldest = entries[self.needed(entries)]
+            if state := self.state_of(entries, oldest):
+                self.make_full(oldest, state)
+            try:
+                self.log().mark(RESET, tail, entries[0].seq, adoptable(entries[0].writes), floor=oldest.seq)
+            except SlotTaken:
+                continue
+            low, high = log_prefix(self.namespace), record_sk(self.namespace, oldest.seq)
+            below = self.table.query(statements.read_keys(self.pk, low, high))
+            gone = [item for item in below if not stays(self.namespace, item)]
+            delete_keys(self.table, self.pk, [item[SK]["S"] for item in gone if item[SK]["S"] != high])
             return
-        keep = self.needed(entries)
-        state = self.state_of(entries, entries[keep])
-        if state is None:
-            return
-        self.make_full(entries[keep], state, floor=True)
-        below = [item[SK]["S"] for item in items if slot_of(item[SK]["S"])[0] < entries[keep].seq]
-        delete_keys(self.table, self.pk, below)
 
     def needed(self, entries: Sequence[Entry]) -> int:
         """The place of the oldest entry that the latest checkpoint needs."""
@@ -193,25 +223,22 @@ class Rewriter:
         return len(entries) - 1
 
 
-def prune(table: Table, pk: str, codec: Codec) -> None:
+def prune(table: Table, pk: str, codec: Codec, epoch: int) -> None:
     """Keep the latest checkpoint of each namespace."""
-    for namespace, items in thread_keys(table, pk).items():
-        Rewriter(table, pk, namespace, codec).keep_latest(items)
+    for namespace in thread_keys(table, pk):
+        Rewriter(table, pk, namespace, codec, epoch).keep_latest()
 
 
-def delete_for_runs(table: Table, tenant: str, run_ids: Sequence[str], codec: Codec) -> set[str]:
-    """Delete what runs have written, wherever it is; return the partitions touched."""
+def run_logs(table: Table, tenant: str, run_ids: Sequence[str]) -> dict[str, set[str]]:
+    """Where runs have written: namespaces by thread."""
     found: dict[str, set[str]] = defaultdict(set)
     for first in range(0, len(run_ids), RUNS_A_SCAN):
         wanted = [id_attribute(run_id) for run_id in run_ids[first : first + RUNS_A_SCAN]]
         for page in scan(table, statements.scan_runs, tenant_prefix(tenant), wanted):
             for item in page:
-                if item[SK]["S"].startswith("C#"):
-                    found[item[PK]["S"]].add(log_namespace(item[SK]["S"]))
-    for pk, namespaces in found.items():
-        for namespace in sorted(namespaces):
-            Rewriter(table, pk, namespace, codec).forget_runs(frozenset(run_ids))
-    return set(found)
+                if item[SK]["S"].startswith(CHECKPOINT_PREFIX):
+                    found[thread_of(item[PK]["S"])].add(log_namespace(item[SK]["S"]))
+    return found
 
 
 def copy_thread(table: Table, source: str, target: str) -> None:
@@ -247,7 +274,6 @@ def copies(entry: Entry, namespace: str, pk: str, shift: int) -> list[Item]:
         {**item, PK: {"S": pk}, SK: {"S": item[SK]["S"].replace(old, new, 1)}, statements.EPOCH: {"N": "0"}}
         for item in (entry.record, *entry.writes)
     ]
-    items[0].pop(statements.FLOOR, None)
     return items + [
         {PK: {"S": pk}, SK: {"S": sk.replace(old, new, 1)}, statements.BODY: {"B": data}}
         for sk, data in entry.slot.chunks.items()

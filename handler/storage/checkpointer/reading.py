@@ -8,7 +8,7 @@ from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.records import FENCE, RESET, Entry, Mark, Slot, build_states, number
 from handler.storage.checkpointer.state import State, Write, settled_writes
-from handler.storage.keys import SK, log_end_sk, record_sk, slot_end_sk, slot_items_sk, slot_of
+from handler.storage.keys import SK, WRITES_MARK, log_end_sk, record_sk, slot_end_sk, slot_items_sk, slot_of
 from handler.storage.table import Item, Table
 
 PROBE = 6
@@ -32,6 +32,9 @@ class Span:
 
     above: int | None = None
     """A sequence number whose state is known: read what is above its record, and end with its slot."""
+
+    jump: int | None = None
+    """A sequence number to go on from: what is between the page read last and it does not count."""
 
     exhausted: bool = False
     """Whether there is no history below what was read."""
@@ -84,6 +87,9 @@ class LogReader:
                     slot = None
             if start is None:
                 break
+            if span.jump is not None and slot_of(start[SK]["S"])[0] > span.jump:
+                high_sk, start, slot = slot_end_sk(self.namespace, span.jump), None, None
+            span.jump = None
         span.exhausted = not low
         if span.above is not None and span.low <= span.above:
             yield slot if slot is not None and slot.seq == span.above else Slot(span.above)
@@ -96,12 +102,14 @@ class LogReader:
     def history(self, span: Span, high: int | None = None, tail: Tail | None = None) -> Iterator[Entry]:
         """The records that are part of the history, newest first; `tail` learns what the log ends with."""
         marks: list[Mark] = []
+        hidden: list[range] = []
         target: int | None = None
+        floor = 0
         for slot in self.slots(span, high):
             record = slot.record or {}
             if tail is not None and not tail.seq:
                 tail.seq, tail.epoch = slot.seq, number(record, statements.EPOCH)
-            if target is not None and slot.seq > target:
+            if (target is not None and slot.seq > target) or any(slot.seq in part for part in hidden):
                 if tail is not None:
                     tail.weight += slot.size
                 continue
@@ -109,7 +117,7 @@ class LogReader:
             if kind is None:
                 yield Entry(slot, record, [item for item in slot.writes if counts(item, slot.seq, marks)])
                 marks, target, tail = [], None, None
-                if statements.FLOOR in record:
+                if slot.seq <= floor:
                     break
                 continue
             mark = Mark.of(slot, kind)
@@ -120,7 +128,9 @@ class LogReader:
             if kind != FENCE and not mark.target:
                 break
             if kind == RESET:
-                target = mark.target
+                target = span.jump = mark.target
+                floor = max(floor, mark.floor)
+                hidden += mark.hidden
         else:
             return
         span.exhausted = True
@@ -209,7 +219,7 @@ class LogReader:
 def counts(item: Item, seq: int, marks: list[Mark]) -> bool:
     """Whether pending writes were put by someone who knew of every mark after them, or were adopted by it."""
     known = seq + number(item, statements.KNOWN)
-    name = item[SK]["S"].partition("#W#")[2]
+    name = item[SK]["S"].partition(WRITES_MARK)[2]
     return all(known >= mark.seq or name in mark.adopted for mark in marks)
 
 

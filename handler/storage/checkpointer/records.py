@@ -9,7 +9,7 @@ from handler.errors import PayloadTooLarge, StorageUnavailable
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.state import Body, State, Write, apply_change, apply_mapping_change
-from handler.storage.keys import CHUNK_MARK, SK, WRITES_MARK, chunk_sk, slot_of
+from handler.storage.keys import CHUNK_MARK, PK, SK, WRITES_MARK, chunk_sk, slot_of
 from handler.storage.table import Item, Table
 
 CHUNK_BYTES = 380 * 1024
@@ -56,12 +56,26 @@ class Mark:
 
     adopted: frozenset[str]
 
+    floor: int
+    """The slot that the history begins with; 0: the first one."""
+
+    hidden: Sequence[range]
+    """Slots that are no part of the history."""
+
     @classmethod
     def of(cls, slot: Slot, kind: str) -> "Mark":
         record = slot.record or {}
         back = number(record, statements.TARGET)
         adopted = frozenset(entry["S"] for entry in record.get(statements.ADOPTED, {}).get("L", []))
-        return cls(slot.seq, kind, number(record, statements.EPOCH), slot.seq - back if back else 0, adopted)
+        return cls(
+            seq=slot.seq,
+            kind=kind,
+            epoch=number(record, statements.EPOCH),
+            target=slot.seq - back if back else 0,
+            adopted=adopted,
+            floor=slot.seq - number(record, statements.FLOOR) if statements.FLOOR in record else 0,
+            hidden=[slots_between(slot.seq, entry["S"]) for entry in record.get(statements.HIDDEN, {}).get("L", [])],
+        )
 
 
 @dataclass(slots=True)
@@ -95,6 +109,23 @@ class Entry:
         """The writes stored as items of their own, in the order in which they were put."""
         items = sorted(self.writes, key=lambda item: item[SK]["S"].rpartition("#")[2])
         return [Write(*packed) for item in items for packed in codec.open(read_body(item, self.slot.chunks))]
+
+
+def slots_between(seq: int, distances: str) -> range:
+    """The slots that a mark hides by one entry."""
+    far, _, near = distances.partition("-")
+    return range(seq - int(far), seq - int(near) + 1)
+
+
+def hidden_attribute(seq: int, hidden: Sequence[int]) -> dict[str, Any]:
+    """Slots to hide as the attribute of the mark in slot `seq`."""
+    spans: list[list[int]] = []
+    for slot in sorted(hidden):
+        if spans and spans[-1][1] == slot - 1:
+            spans[-1][1] = slot
+        else:
+            spans.append([slot, slot])
+    return {"L": [{"S": f"{seq - first}-{seq - last}"} for first, last in spans]}
 
 
 def number(item: Mapping[str, Any], name: str) -> int:
@@ -168,7 +199,7 @@ class BodyWriter:
         """Delete the chunks of an item that was refused."""
         if statements.CHUNKS in attributes:
             name, _, count = attributes[statements.CHUNKS]["S"].partition("#")
-            keys = [{"PK": {"S": self.pk}, SK: {"S": chunk_sk(sk, name, place)}} for place in range(int(count))]
+            keys = [{PK: {"S": self.pk}, SK: {"S": chunk_sk(sk, name, place)}} for place in range(int(count))]
             self.table.batch_delete(keys)
 
 

@@ -25,11 +25,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from handler.storage.checkpointer import maintenance
+from handler.errors import LeaseLost, StorageUnavailable
+from handler.storage.checkpoint_statements import RUN
+from handler.storage.checkpointer import maintenance, takeover
 from handler.storage.checkpointer.cache import StateCache
 from handler.storage.checkpointer.codec import Codec, make_serde
 from handler.storage.checkpointer.log import Held, Log, Put
 from handler.storage.checkpointer.reading import LogReader, Tail
+from handler.storage.checkpointer.records import RESET, read_id
 from handler.storage.checkpointer.state import (
     State,
     Write,
@@ -38,6 +41,7 @@ from handler.storage.checkpointer.state import (
     settled_writes,
     write_list,
 )
+from handler.storage.checkpointer.takeover import is_dead
 from handler.storage.keys import thread_of, thread_pk
 from handler.storage.table import Table
 
@@ -139,10 +143,21 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         head = heads.pop(log.namespace, None) if heads is not None else None
         if cached is not None and head == cached.seq:
             return log.accept(Tail(seq=cached.seq, epoch=cached.epoch, state=cached))
-        tail = log.load(Codec(self.serde), cached)
+        codec = Codec(self.serde)
+        tail = log.load(codec, cached)
+        if log.namespace and tail.epoch and is_dead(tail, self._root_tail(thread_id, fresh=fresh)):
+            if log.own_epoch:
+                log.mark(RESET, tail, None, ())
+                return log.load(codec, None)
+            return log.accept(Tail(seq=tail.seq, epoch=tail.epoch))
         if tail.state is not None:
             cache.put(key, tail.state)
         return tail
+
+    def _root_tail(self, thread_id: str, *, fresh: bool) -> Tail:
+        root = self._log(thread_id, "")
+        with root.lock:
+            return self._tail(root, thread_id, fresh=fresh)
 
     @property
     def heads(self) -> dict[str, int]:
@@ -219,6 +234,8 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         log = self._log(thread_id, namespace)
         codec = Codec(self.serde)
         self._store_held(log)
+        if namespace and self._tail(log, thread_id, fresh=True).state is None:
+            return
         bound = get_checkpoint_id(before) if before else None
         wanted = None if only or bound else limit
         for state, writes in log.reader.checkpoints(codec, wanted):
@@ -327,7 +344,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         for log in logs:
             with log.lock:
                 self._store_held(log)
-                if log.failure is not None:
+                if isinstance(log.failure, LeaseLost | StorageUnavailable):
                     raise log.failure
 
     def _store_held(self, log: Log) -> None:
@@ -345,20 +362,48 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         self._store_held(log)
         return delta_history(Codec(self.serde), log.reader, get_checkpoint_id(config), channels)
 
+    # ------------------------------------------------------------------ changing hands
+
+    def fence(self, thread_id: str) -> None:
+        """Take the thread over from a driver that may still be alive, so that it is refused from here on."""
+        table, pk = self._logs.table, self._pk(thread_id)
+        root = self._log(thread_id, "")
+        with root.lock:
+            takeover.fence(
+                root,
+                Codec(self.serde),
+                lambda: maintenance.thread_keys(table, pk),
+                lambda namespace: self._log(thread_id, namespace),
+            )
+        self._forget(thread_id)
+
+    def rollback(self, thread_id: str, *, run_id: str) -> None:
+        """Leave the thread's state as it was before the run, subgraphs first; doing it twice is doing it once."""
+        self._log(thread_id, "")
+        keys = maintenance.thread_keys(self._logs.table, self._pk(thread_id))
+        for namespace, items in sorted(keys.items(), reverse=True):
+            if any(read_id(item, RUN) == run_id for item in items):
+                log = self._log(thread_id, namespace)
+                with log.lock:
+                    takeover.rollback(log, Codec(self.serde), run_id)
+        self._forget(thread_id)
+
     # ------------------------------------------------------------------ whole threads
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints; a tombstone keeps its sequence numbers from being used again."""
-        maintenance.delete_thread(self._logs.table, self._pk(thread_id))
+        maintenance.delete_thread(self._logs.table, self._pk(thread_id), self._epoch_of(thread_id))
         self._forget(thread_id)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete what runs have written, in whatever thread: a scan of the table."""
-        if run_ids:
-            logs = self._logs
-            touched = maintenance.delete_for_runs(logs.table, logs.tenant, run_ids, Codec(self.serde))
-            for pk in touched:
-                self._forget(thread_of(pk))
+        logs, codec = self._logs, Codec(self.serde)
+        found = maintenance.run_logs(logs.table, logs.tenant, run_ids)
+        for thread_id, namespaces in found.items():
+            pk, epoch = self._pk(thread_id), self._epoch_of(thread_id)
+            for namespace in sorted(namespaces):
+                maintenance.Rewriter(logs.table, pk, namespace, codec, epoch).forget_runs(frozenset(run_ids))
+            self._forget(thread_id)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread's history behind that of another thread."""
@@ -373,8 +418,12 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             if strategy == "delete":
                 self.delete_thread(thread_id)
             else:
-                maintenance.prune(self._logs.table, self._pk(thread_id), Codec(self.serde))
+                epoch = self._epoch_of(thread_id)
+                maintenance.prune(self._logs.table, self._pk(thread_id), Codec(self.serde), epoch)
                 self._forget(thread_id)
+
+    def _epoch_of(self, thread_id: str) -> int:
+        return self.epoch if thread_id == self._logs.leased else 0
 
     def _pk(self, thread_id: str) -> str:
         return thread_pk(self._logs.tenant, thread_id)
