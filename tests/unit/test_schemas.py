@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from handler.api.bodies import checked
-from handler.api.runs import command_of, count, merged_config, refuse_unsupported, thread_for
+from handler.api.runs import count
 from handler.api.schemas import (
     RUN_FIELDS,
     AssistantSearchBody,
@@ -20,6 +20,7 @@ from handler.api.schemas import (
     shown_run,
     shown_thread,
 )
+from handler.api.starts import command_of, merged_config, refuse_unsupported, thread_for
 from handler.domain.models import Run, Thread
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import BadRequest, Invalid, NotSupported

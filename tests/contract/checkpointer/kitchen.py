@@ -17,7 +17,7 @@ Order = tuple[Any, ...]
 """A verb and its arguments, as `obey` reads them."""
 
 
-class Spill(Exception):  # noqa: N818 - an accident
+class Spill(Exception):
     """A node fails because it was told to."""
 
 
