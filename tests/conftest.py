@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handler.api.app import create_app
 from handler.api.services import Services
-from handler.bootstrap import build_services, create_table
+from handler.bootstrap import build_services, create_queue, create_table
 from handler.embedded import free_port
+from handler.local_worker import LocalWorker
 from handler.settings import Settings
+from handler.storage.queue import SqsWakes
 from tests.engines import Engine, ministack
 
 GRAPHS = Path(__file__).parent / "graphs" / "langgraph.json"
@@ -93,11 +95,15 @@ def new_settings(**changed: Any) -> Settings:
 @pytest.fixture(scope="session")
 def server(engine: Engine) -> Iterator[Server]:
     """A server over the engine, once for all tests."""
-    settings = new_settings()
+    settings = new_settings(queue_url=create_queue(engine.sqs(), f"q-{uuid.uuid4().hex[:12]}"))
     create_table(engine.dynamodb(), settings.table_name)
-    services = build_services(settings, dynamodb=engine.new_dynamodb())
+    wakes = SqsWakes(engine.sqs(), settings.queue_url)
+    services = build_services(settings, dynamodb=engine.new_dynamodb(), wakes=wakes)
+    worker = LocalWorker(wakes, services.attendant, services.loop)
+    worker.start()
     with serving(TenantFromHeader(create_app(services))) as url:
         yield Server(url, services)
+    worker.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Request bodies: read, bounded, parsed and checked, before anything is done."""
 
+import math
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -7,7 +9,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from handler.errors import BadRequest, Invalid, PayloadTooLarge
+from handler.errors import Invalid, PayloadTooLarge
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -37,15 +39,31 @@ async def parsed_body(request: Request) -> Any:
         if len(data) > limit:
             raise PayloadTooLarge(f"The request body is larger than {limit} bytes")
     try:
-        return from_json(bytes(data), allow_inf_nan=False)
-    except ValueError as error:
-        if "recursion limit" in str(error):
-            raise BadRequest("Recursion limit reached") from None
+        value = from_json(bytes(data), allow_inf_nan=False)
+    except ValueError:
         raise Invalid("Invalid JSON in request body") from None
+    if OVERFLOWING.search(data) and not is_finite(value):
+        raise Invalid("Invalid JSON in request body: a number is out of range")
+    return value
+
+
+OVERFLOWING = re.compile(rb"[eE]\+?[0-9]{3}")
+"""What a number must hold to become infinite when it is read."""
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no number in a JSON value is infinite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(is_finite(one) for one in value.values())
+    return all(is_finite(one) for one in value) if isinstance(value, list) else True
 
 
 def checked(model: type[Model], value: Any) -> Model:
     """`value` as `model`; Invalid names the first field that is wrong, without repeating its value."""
+    if not isinstance(value, dict):
+        raise Invalid("the request body must be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:

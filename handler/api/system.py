@@ -1,5 +1,6 @@
 """/ok and /info."""
 
+from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -23,6 +24,7 @@ async def info(services: Annotated[Services, Depends(services_of)]) -> Response:
     return json_answer(
         {
             "version": __version__,
+            "langgraph_py_version": version("langgraph"),
             "flags": {"assistants": True, "crons": False, "langsmith": False},
             "host": {"kind": "self-hosted"},
             "graphs": list(services.graphs.ids),

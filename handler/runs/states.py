@@ -80,7 +80,7 @@ def shown_state(snapshot: Any) -> JsonObject:
         "values": snapshot.values,
         "next": list(snapshot.next),
         "tasks": [_shown_task(task) for task in snapshot.tasks],
-        "metadata": snapshot.metadata,
+        "metadata": {**(snapshot.metadata or {}), "thread_id": snapshot.config["configurable"]["thread_id"]},
         "created_at": snapshot.created_at,
         "checkpoint": checkpoint,
         "parent_checkpoint": parent,

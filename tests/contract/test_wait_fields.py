@@ -191,10 +191,14 @@ def test_config_is_of_one_run_only(api: httpx.Client, thread_id: str) -> None:
     assert not seen["tags"]
 
 
-def test_a_checkpoint_id_in_configurable_is_no_checkpoint_id(api: httpx.Client, thread_id: str) -> None:
+def test_a_checkpoint_id_in_configurable_names_a_checkpoint(api: httpx.Client, thread_id: str) -> None:
     wait(api, thread_id, input={"n": 1})
+    first = state_of(api, thread_id)["checkpoint_id"]
+    wait(api, thread_id, input={"n": 1, "name": "b"})
+    config = {"configurable": {"checkpoint_id": first}}
+    assert wait(api, thread_id, input={"n": 1, "name": "c"}, config=config)["entries"] == ["e-0", "c-0"]
     config = {"configurable": {"checkpoint_id": UNKNOWN}}
-    assert wait(api, thread_id, input={"n": 1, "name": "b"}, config=config)["entries"][-1] == "b-0"
+    assert wait(api, thread_id, input={"n": 1}, config=config)["__error__"]["error"] == "EmptyInputError"
 
 
 def test_context_reaches_the_graph_and_is_mirrored_into_configurable(api: httpx.Client, thread_id: str) -> None:

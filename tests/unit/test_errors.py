@@ -20,6 +20,7 @@ EXPECTED = {
     "Conflict": 409,
     "ThreadExists": 409,
     "ThreadBusy": 409,
+    "AlreadyAccepted": 500,
     "PayloadTooLarge": 413,
     "Invalid": 422,
     "NotSupported": 501,
@@ -31,7 +32,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_has_the_status_that_its_docstring_promises(kind: type[ServiceError]) -> None:
-    assert status_of(kind("x")) == EXPECTED[kind.__name__]
+    assert status_of(kind.__new__(kind)) == EXPECTED[kind.__name__]
 
 
 def test_the_table_of_statuses_names_only_errors_that_exist_once_each() -> None:
