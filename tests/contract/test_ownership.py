@@ -54,6 +54,9 @@ NOBODYS = {
     ("POST", "/runs/wait"),
     ("GET", "/assistants/search"),
     ("POST", "/assistants/search"),
+    # A run without a thread gets a new one.
+    ("POST", "/runs"),
+    ("POST", "/runs/wait"),
     ("GET", "/assistants/{assistant_id}"),
 }
 
