@@ -130,7 +130,7 @@ def test_a_config_that_cannot_be_served_is_refused_by_name(tmp_path: Path, conte
 
 
 def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GraphLoadError, match="nowhere.json: no such file"):
+    with pytest.raises(GraphLoadError, match=r"nowhere\.json: no such file"):
         read_config(tmp_path / "nowhere.json")
     with pytest.raises(GraphLoadError, match="directory"):
         read_config(tmp_path)
@@ -139,7 +139,7 @@ def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_config_that_is_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "langgraph.json"
     path.write_bytes(b'{"graphs": "\xff"}')
-    with pytest.raises(GraphLoadError, match="langgraph.json: "):
+    with pytest.raises(GraphLoadError, match=r"langgraph\.json: "):
         read_config(path)
 
 
