@@ -17,6 +17,7 @@ from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, statements
 from handler.storage.items import (
+    Value,
     json_packed,
     run_from_item,
     run_key,
@@ -71,6 +72,7 @@ class DynamoDBRuns:
             return claim
         if thread is None:
             if new_thread is None:
+                self._forget_arguments(run, kwargs)
                 raise ThreadNotFound(run.thread_id)
             held = held_thread(new_thread, begun, lease)
             thread = self._transact(run, {"Put": statements.put_new(thread_to_item(held))}, *on_run)
@@ -79,7 +81,10 @@ class DynamoDBRuns:
             if thread is None:
                 raise StorageUnavailable("the thread is being deleted")
         assert isinstance(thread, Thread)  # noqa: S101 - neither accepted nor missing
-        return claim if owned(thread, lease) else thread
+        if owned(thread, lease):
+            return claim
+        self._forget_arguments(run, kwargs)
+        return thread
 
     def enqueue(self, run: Run, *, where: Where, new_thread: Thread | None) -> Thread | None:
         """Accept a run that is to wait its turn; the thread as it stands if it was refused, None if accepted.
@@ -92,6 +97,7 @@ class DynamoDBRuns:
         thread = self._transact(run, on_thread, *on_run)
         if thread is None:
             if new_thread is None:
+                self._forget_arguments(run, kwargs)
                 raise ThreadNotFound(run.thread_id)
             waiting = replace(new_thread, queue=(run.run_id,))
             thread = self._transact(run, {"Put": statements.put_new(thread_to_item(waiting))}, *on_run)
@@ -99,6 +105,7 @@ class DynamoDBRuns:
                 raise StorageUnavailable("the thread is being deleted")
         if not isinstance(thread, Thread) or run.run_id in (*thread.queue, thread.active_run):
             return None
+        self._forget_arguments(run, kwargs)
         return thread
 
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
@@ -136,6 +143,7 @@ class DynamoDBRuns:
         """
         now = self.clock()
         actions: list[dict[str, Any]] = []
+        kwargs: Value | None = None
         if victim is not None:
             actions.append({"Update": statements.run_is_stopped(victim, action, now)})
         if successor is not None:
@@ -145,11 +153,12 @@ class DynamoDBRuns:
             actions += self._key_of(successor)
         on_thread = {"Update": statements.usurp_on_thread(victim, lease, seen, successor)}
         thread = self._transact(victim or successor, on_thread, *actions)
+        mine = thread is ACCEPTED
         if isinstance(thread, Thread):
             mine = owned(thread, lease) if victim else successor is not None and successor.run_id in thread.queue
-            if not mine:
-                return None
-        elif thread is None:
+        if not mine:
+            if successor is not None:
+                self._forget_arguments(successor, kwargs)
             return None
         run = victim or successor
         assert run is not None  # noqa: S101 - one of them is given
@@ -216,6 +225,12 @@ class DynamoDBRuns:
     def delete(self, run: Run) -> None:
         """Delete a run that has ended."""
         self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
+        self._forget_arguments(run, None)
+
+    def _forget_arguments(self, run: Run, packed: Value | None) -> None:
+        """Delete the arguments of a run that is gone or was refused, where they stand in items of their own."""
+        if packed is not None:
+            return
         prefix = keys.payload_prefix(run.run_id)
         pieces = statements.query_prefix(run.tenant, run.thread_id, prefix, keys_only=True)
         self.table.batch_delete(list(self.table.query(pieces)))

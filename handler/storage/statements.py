@@ -61,7 +61,7 @@ EXISTS = "attribute_exists(#pk) AND attribute_not_exists(#deleting)"
 FREE = "attribute_not_exists(#active) AND (attribute_not_exists(#queue) OR size(#queue) = :zero)"
 
 # A run holds the thread or waits for it.
-BUSY = "(attribute_exists(#active) OR size(#queue) > :zero)"
+BUSY = "(attribute_exists(#active) OR (attribute_exists(#queue) AND size(#queue) > :zero))"
 
 # The last holder let go in good order, so the log needs no fence. Every acquisition removes the mark.
 CLEAN = "attribute_exists(#clean)"

@@ -1,7 +1,8 @@
 """Tables on both engines, with all that is in them, and a table that loses responses."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -19,13 +20,26 @@ def moto() -> Iterator[Engine]:
         yield engine
 
 
+@pytest.fixture(scope="session")
+def tables(request: pytest.FixtureRequest) -> Callable[[str], Table]:
+    """One table on each engine, made when it is first asked for."""
+
+    @cache
+    def made(engine_fixture: str) -> Table:
+        engine: Engine = request.getfixturevalue(engine_fixture)
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        create_table(engine.dynamodb(), name)
+        return Table(engine.dynamodb(), name)
+
+    return made
+
+
 @pytest.fixture(params=["moto", "engine"], ids=["moto", "ministack"])
-def table(request: pytest.FixtureRequest) -> Table:
+def table(request: pytest.FixtureRequest, tables: Callable[[str], Table]) -> Table:
     """An empty table, on one engine and on the other."""
-    engine: Engine = request.getfixturevalue(request.param)
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    create_table(engine.dynamodb(), name)
-    return Table(engine.dynamodb(), name)
+    table = tables(request.param)
+    table.batch_delete([{name: item[name] for name in ("PK", "SK")} for item in everything(table)])
+    return table
 
 
 def everything(table: Table) -> list[Item]:
