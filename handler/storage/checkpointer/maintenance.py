@@ -138,7 +138,11 @@ class Rewriter:
         stays = (statements.ID, statements.EPOCH, statements.RUN)
         attributes = {name: entry.record[name] for name in stays if name in entry.record}
         attributes |= {statements.BASE: {"N": "0"}, **BodyWriter(self.table, self.pk).attributes(sk, body)}
-        self.table.put(statements.rewrite_record(self.pk, sk, attributes))
+        try:
+            self.table.put(statements.rewrite_record(self.pk, sk, attributes))
+        except ConditionRefused as refused:
+            BodyWriter(self.table, self.pk).discard(sk, attributes)
+            raise SlotTaken(f"{sk} was deleted while it was to be rewritten") from refused
         BodyWriter(self.table, self.pk).discard(sk, entry.record)
 
     def forget_runs(self, run_ids: frozenset[str]) -> None:
@@ -154,12 +158,12 @@ class Rewriter:
             writes = [item for e in kept for item in e.writes if read_id(item, statements.RUN) in run_ids]
             if not doomed and not writes:
                 return
-            for entry, below in pairwise(entries):
-                if entry in kept and below in doomed and (state := self.state_of(entries, entry)):
-                    self.make_full(entry, state)
             adopted = adoptable([item for item in kept[0].writes if item not in writes]) if kept else []
             target = kept[0].seq if kept else None
             try:
+                for entry, below in pairwise(entries):
+                    if entry in kept and below in doomed and (state := self.state_of(entries, entry)):
+                        self.make_full(entry, state)
                 self.log().mark(RESET, tail, target, adopted, hidden=[entry.seq for entry in doomed])
             except SlotTaken:
                 continue
@@ -196,9 +200,9 @@ class Rewriter:
             if not entries:
                 return
             oldest = entries[self.needed(entries)]
-            if state := self.state_of(entries, oldest):
-                self.make_full(oldest, state)
             try:
+                if state := self.state_of(entries, oldest):
+                    self.make_full(oldest, state)
                 self.log().mark(RESET, tail, entries[0].seq, adoptable(entries[0].writes), floor=oldest.seq)
             except SlotTaken:
                 continue

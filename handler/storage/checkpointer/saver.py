@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
@@ -366,49 +367,47 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
 
     def fence(self, thread_id: str) -> None:
         """Take the thread over from a driver that may still be alive, so that it is refused from here on."""
-        table, pk = self._logs.table, self._pk(thread_id)
-        root = self._log(thread_id, "")
-        with root.lock:
+        table, root = self._logs.table, self._log(thread_id, "")
+        with self._changing(thread_id) as pk, root.lock:
             takeover.fence(
                 root,
                 Codec(self.serde),
                 lambda: maintenance.thread_keys(table, pk),
                 lambda namespace: self._log(thread_id, namespace),
             )
-        self._forget(thread_id)
 
     def rollback(self, thread_id: str, *, run_id: str) -> None:
         """Leave the thread's state as it was before the run, subgraphs first; doing it twice is doing it once."""
         self._log(thread_id, "")
-        keys = maintenance.thread_keys(self._logs.table, self._pk(thread_id))
-        for namespace, items in sorted(keys.items(), reverse=True):
-            if any(read_id(item, RUN) == run_id for item in items):
-                log = self._log(thread_id, namespace)
-                with log.lock:
-                    takeover.rollback(log, Codec(self.serde), run_id)
-        self._forget(thread_id)
+        with self._changing(thread_id) as pk:
+            keys = maintenance.thread_keys(self._logs.table, pk)
+            for namespace, items in sorted(keys.items(), reverse=True):
+                if any(read_id(item, RUN) == run_id for item in items):
+                    log = self._log(thread_id, namespace)
+                    with log.lock:
+                        takeover.rollback(log, Codec(self.serde), run_id)
 
     # ------------------------------------------------------------------ whole threads
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints; a tombstone keeps its sequence numbers from being used again."""
-        maintenance.delete_thread(self._logs.table, self._pk(thread_id), self._epoch_of(thread_id))
-        self._forget(thread_id)
+        with self._changing(thread_id) as pk:
+            maintenance.delete_thread(self._logs.table, pk, self._epoch_of(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete what runs have written, in whatever thread: a scan of the table."""
         logs, codec = self._logs, Codec(self.serde)
         found = maintenance.run_logs(logs.table, logs.tenant, run_ids)
         for thread_id, namespaces in found.items():
-            pk, epoch = self._pk(thread_id), self._epoch_of(thread_id)
-            for namespace in sorted(namespaces):
-                maintenance.Rewriter(logs.table, pk, namespace, codec, epoch).forget_runs(frozenset(run_ids))
-            self._forget(thread_id)
+            with self._changing(thread_id) as pk:
+                for namespace in sorted(namespaces):
+                    rewriter = maintenance.Rewriter(logs.table, pk, namespace, codec, self._epoch_of(thread_id))
+                    rewriter.forget_runs(frozenset(run_ids))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread's history behind that of another thread."""
-        maintenance.copy_thread(self._logs.table, self._pk(source_thread_id), self._pk(target_thread_id))
-        self._forget(target_thread_id)
+        with self._changing(target_thread_id) as pk:
+            maintenance.copy_thread(self._logs.table, self._pk(source_thread_id), pk)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep the latest checkpoint of each namespace, or none."""
@@ -418,9 +417,8 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             if strategy == "delete":
                 self.delete_thread(thread_id)
             else:
-                epoch = self._epoch_of(thread_id)
-                maintenance.prune(self._logs.table, self._pk(thread_id), Codec(self.serde), epoch)
-                self._forget(thread_id)
+                with self._changing(thread_id) as pk:
+                    maintenance.prune(self._logs.table, pk, Codec(self.serde), self._epoch_of(thread_id))
 
     def _epoch_of(self, thread_id: str) -> int:
         return self.epoch if thread_id == self._logs.leased else 0
@@ -428,8 +426,15 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
     def _pk(self, thread_id: str) -> str:
         return thread_pk(self._logs.tenant, thread_id)
 
+    @contextmanager
+    def _changing(self, thread_id: str) -> Iterator[str]:
+        """Change a thread as a whole, and forget what was known of it, however far it came."""
+        try:
+            yield self._pk(thread_id)
+        finally:
+            self._forget(thread_id)
+
     def _forget(self, thread_id: str) -> None:
-        """Forget what was known of a thread that has been changed as a whole."""
         logs = self._logs
         with logs.lock:
             gone = [(key, log) for key, log in logs.logs.items() if key[0] == thread_id]
