@@ -8,14 +8,7 @@
 
 import io
 import logging
-import os
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from handler.embedded import embedded_engine
 from tests.template import table_definition
 
 if TYPE_CHECKING:
@@ -32,7 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
-START_SECONDS = 30.0
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -145,74 +138,8 @@ def one_at_a_time(app: WsgiApp) -> WsgiApp:
     return serialised
 
 
-MINISTACK_PROGRAM = """
-import os, sys, threading
-
-def leave_with_parent():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-threading.Thread(target=leave_with_parent, daemon=True).start()
-from ministack.app import main
-main()
-"""
-"""ministack until its standard input closes, which it does however the parent ends."""
-
-
 @contextmanager
 def ministack() -> Iterator[Engine]:
-    """Run ministack (DynamoDB and SQS only) as a subprocess on a free port of 127.0.0.1; end it on exit."""
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ministack-") as directory:
-        environment = {
-            **os.environ,
-            "GATEWAY_PORT": str(port),
-            "BIND_HOST": "127.0.0.1",
-            "MINISTACK_HOST": "127.0.0.1",
-            "SERVICES": "dynamodb,sqs",
-            "LOG_LEVEL": "ERROR",
-            "PERSIST_STATE": "0",
-            "SFTP_ENABLED": "0",
-            "IOT_MTLS_ENABLED": "0",
-            "DOCKER_HOST": f"unix://{directory}/no-docker.sock",
-            "TMPDIR": directory,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-c", MINISTACK_PROGRAM],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            await_health(process, f"http://127.0.0.1:{port}/_ministack/health")
-            yield Engine("ministack", f"http://127.0.0.1:{port}")
-        finally:
-            if process.stdin:
-                process.stdin.close()
-            process.kill()
-            process.wait(10)
-
-
-def await_health(process: "subprocess.Popen[bytes]", url: str) -> None:
-    """Return once `url` answers; raise when the process has ended or time is up."""
-    # no proxy of the environment may stand between a test and its own loopback server
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None:
-        try:
-            with opener.open(url, timeout=1):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no answer from {url} in {START_SECONDS} s") from None
-            time.sleep(0.02)
-    raise RuntimeError(f"ministack ended with status {process.returncode}")
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Run the engine of the local server: ministack, DynamoDB and SQS only, on a free loopback port."""
+    with embedded_engine() as endpoint_url:
+        yield Engine("ministack", endpoint_url)

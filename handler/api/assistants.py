@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from handler.api.answers import json_answer
-from handler.api.auth import caller_of
+from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import AssistantSearchBody, as_uuid, shown_assistant
-from handler.api.services import Services, services_of
+from handler.api.services import Services, TheServices
 from handler.domain.models import Assistant, Caller
 from handler.errors import AssistantNotFound, NotFound
 
@@ -18,8 +18,8 @@ router = APIRouter(tags=["assistants"])
 @router.get("/assistants/{assistant_id}")
 async def get_assistant(
     assistant_id: str,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Read an assistant."""
     canonical = as_uuid(assistant_id, "assistant")
@@ -32,8 +32,8 @@ async def get_assistant(
 @router.post("/assistants/search", openapi_extra=documented(AssistantSearchBody))
 async def search_assistants(
     body: Annotated[AssistantSearchBody, Depends(body_of(AssistantSearchBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """List assistants by graph, name and metadata."""
     return await search(body, caller, services)

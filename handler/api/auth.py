@@ -1,9 +1,9 @@
 """Who is calling: the one function that gives a request's tenant and user."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 
 from handler.domain.models import Caller
 from handler.settings import Settings
@@ -34,3 +34,7 @@ def authorizer_claims(event: Mapping[str, Any] | None) -> dict[str, Any]:
         if isinstance(nested, Mapping):
             claims.update(nested)
     return claims
+
+
+TheCaller = Annotated[Caller, Depends(caller_of)]
+"""A route's parameter: who is calling."""

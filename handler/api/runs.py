@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from handler.api.answers import json_answer
-from handler.api.auth import caller_of
+from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
-from handler.api.services import Services, services_of
+from handler.api.services import Services, TheServices
 from handler.api.starts import admit
 from handler.api.threads import thread_of, truthy
 from handler.api.waits import Preferences, present_until_ms, run_headers, waited
@@ -33,8 +33,8 @@ async def wait_for_run(
     thread_id: str,
     request: Request,
     body: Annotated[RunBody, Depends(body_of(RunBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Start a run on a thread and answer with its result."""
     try:
@@ -61,8 +61,8 @@ async def start_and_wait(
 async def wait_for_stateless_run(
     request: Request,
     body: Annotated[RunBody, Depends(body_of(RunBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Start a run on a thread of its own and answer with its result; the thread goes unless it is to be kept."""
     return await start_and_wait(request, services, caller, new_run_id(), stateless(body))
@@ -72,8 +72,8 @@ async def wait_for_stateless_run(
 async def create_stateless_run(
     request: Request,
     body: Annotated[RunBody, Depends(body_of(RunBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Start a run on a thread of its own in the background."""
     return await start_in_background(request, services, caller, new_run_id(), stateless(body))
@@ -91,8 +91,8 @@ async def create_run(
     thread_id: str,
     request: Request,
     body: Annotated[RunBody, Depends(body_of(RunBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Start a run on a thread in the background."""
     return await start_in_background(request, services, caller, as_uuid(thread_id, "thread"), body)
@@ -114,8 +114,8 @@ async def cancel_run(
     thread_id: str,
     run_id: str,
     request: Request,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Stop a run that waits or runs; with `action=rollback` undo it as well."""
     action = cancel_action(request.query_params.get("action"))
@@ -129,8 +129,8 @@ async def cancel_run(
 async def cancel_runs(
     request: Request,
     body: Annotated[RunsCancelBody, Depends(body_of(RunsCancelBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Stop several runs of a thread: those named, or those of a status."""
     action = cancel_action(request.query_params.get("action"))
@@ -159,8 +159,8 @@ async def cancel_runs(
 async def delete_run(
     thread_id: str,
     run_id: str,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Delete a run; one that waits or runs is stopped first."""
     run = await run_of(services, caller, thread_id, run_id)
@@ -181,8 +181,8 @@ async def join_run(
     thread_id: str,
     run_id: str,
     request: Request,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Wait for a run that was started before."""
     run = await run_of(services, caller, thread_id, run_id)
@@ -196,8 +196,8 @@ async def join_run(
 async def get_run(
     thread_id: str,
     run_id: str,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Read a run."""
     return json_answer(shown_run(await run_of(services, caller, thread_id, run_id)))
@@ -207,8 +207,8 @@ async def get_run(
 async def list_runs(
     thread_id: str,
     request: Request,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """List the runs of a thread, newest first."""
     query = request.query_params

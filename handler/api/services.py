@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import anyio.to_thread
-from fastapi import Request
+from fastapi import Depends, Request
 
 from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore, WakeQueue
 from handler.runs.admission import Admission
@@ -54,3 +54,7 @@ def services_of(request: Request) -> Services:
     """The service that the application was built with."""
     services: Services = request.app.state.services
     return services
+
+
+TheServices = Annotated[Services, Depends(services_of)]
+"""A route's parameter: the service."""

@@ -1,13 +1,12 @@
 """/ok and /info."""
 
 from importlib.metadata import version
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from handler import __version__
 from handler.api.answers import json_answer
-from handler.api.services import Services, services_of
+from handler.api.services import TheServices
 
 router = APIRouter(tags=["system"])
 
@@ -19,7 +18,7 @@ async def ok() -> Response:
 
 
 @router.get("/info")
-async def info(services: Annotated[Services, Depends(services_of)]) -> Response:
+async def info(services: TheServices) -> Response:
     """Which server this is, and what it serves."""
     return json_answer(
         {

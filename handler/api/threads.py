@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from handler.api.answers import json_answer
-from handler.api.auth import caller_of
+from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import ThreadCreateBody, ThreadPatchBody, as_uuid, shown_thread
-from handler.api.services import Services, services_of
+from handler.api.services import Services, TheServices
 from handler.domain.models import Caller, JsonObject, Thread, new_run_id
 from handler.domain.status import ThreadStatus
 from handler.errors import NotSupported, ThreadExists, ThreadNotFound
@@ -49,8 +49,8 @@ def with_graph(thread: Thread) -> Thread:
 @router.post("/threads", openapi_extra=documented(ThreadCreateBody))
 async def create_thread(
     body: Annotated[ThreadCreateBody, Depends(body_of(ThreadCreateBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Create a thread."""
     if body.ttl is not None:
@@ -78,8 +78,8 @@ async def create_thread(
 @router.get("/threads/{thread_id}")
 async def get_thread(
     thread_id: str,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Read a thread."""
     return await answer_with(services, await thread_of(services, caller, thread_id))
@@ -89,8 +89,8 @@ async def get_thread(
 async def patch_thread(
     thread_id: str,
     body: Annotated[ThreadPatchBody, Depends(body_of(ThreadPatchBody))],
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
     prefer: Annotated[str, Header()] = "",
 ) -> Response:
     """Merge metadata into a thread's, key by key at the top level."""
@@ -111,8 +111,8 @@ async def patch_thread(
 @router.delete("/threads/{thread_id}", status_code=204)
 async def delete_thread(
     thread_id: str,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Delete a thread with its runs and checkpoints."""
     canonical = as_uuid(thread_id, "thread")
@@ -125,8 +125,8 @@ async def delete_thread(
 async def get_state(
     thread_id: str,
     request: Request,
-    caller: Annotated[Caller, Depends(caller_of)],
-    services: Annotated[Services, Depends(services_of)],
+    caller: TheCaller,
+    services: TheServices,
 ) -> Response:
     """Read the latest state of a thread, also while a run is under way."""
     thread = await thread_of(services, caller, thread_id)

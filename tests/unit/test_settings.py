@@ -71,7 +71,7 @@ def test_a_setting_that_makes_no_sense_stops_the_start(environment: pytest.Monke
 
 def test_settings_are_frozen(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().table_name = "other"
+        Settings().table_name = "other"  # type: ignore[misc]
 
 
 def test_the_environment_is_read_once(environment: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ class Kitchen(TypedDict, total=False):
     box: Any
     tally: Annotated[dict[str, Any], merged]
     trail: Annotated[list[Any], DeltaChannel(extended, snapshot_frequency=3)]
-    bell: Annotated[list[Any], Topic(int, accumulate=True)]  # type: ignore[arg-type]
+    bell: Annotated[list[Any], Topic(int, accumulate=True)]
     scratch: Annotated[int, UntrackedValue(int)]
     share: int
 
@@ -120,7 +120,7 @@ def corner_first(state: Corner) -> dict[str, Any]:
 
 
 def corner_second(state: Corner) -> dict[str, Any]:
-    for verb in state.get("orders", []):
+    for verb, *_ in state.get("orders", []):
         if verb == "ask":
             return {"log": [("corner", interrupt("corner"))], "trail": ["asked"]}
         if verb == "spill":

@@ -85,7 +85,8 @@ def test_ten_megabytes_of_pending_writes_come_back_whole(new_moto_table: NewTabl
 def test_a_list_that_grows_to_ten_megabytes_is_written_once(new_moto_table: NewTable) -> None:
     table = new_moto_table()
     writer = DynamoDBSaver(table)
-    made, elements = None, []
+    made = None
+    elements: list[bytes] = []
     for seed in range(20):
         elements = [*elements, noise(MEGABYTE // 2, seed)]
         made = put(writer, made, elements)

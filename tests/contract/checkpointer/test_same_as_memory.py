@@ -310,6 +310,9 @@ def say(*texts: str) -> tuple[Order, ...]:
     return tuple(("say", text, text) for text in texts)
 
 
+RETYPED: list[Any] = [[1, 2, 3], [1, 2], [2, 1], [True, 2], [True, 2, 0], [1.0, 2, 0], [], [[]], [[], ()], [()]]
+"""Lists that shrink, reorder, and differ only in the types of their elements."""
+
 PROGRAMS: dict[str, list[Step]] = {
     "a chain of forks": [
         Invoke(say("m1", "m2")),
@@ -340,10 +343,7 @@ PROGRAMS: dict[str, list[Step]] = {
         Look(),
     ],
     "a list that shrinks, reorders and changes only its types": [
-        *(
-            Invoke((("queue", value), ("box", value)))
-            for value in ([1, 2, 3], [1, 2], [2, 1], [True, 2], [True, 2, 0], [1.0, 2, 0], [], [[]], [[], ()], [()])
-        ),
+        *(Invoke((("queue", value), ("box", value))) for value in RETYPED),
         Restart(),
         Look(),
     ],

@@ -31,9 +31,9 @@ class Oracle(InMemorySaver):
         for (thread, *rest), writes in list(self.writes.items()):
             if thread == source_thread_id:
                 self.writes[(target_thread_id, *rest)] = dict(writes)  # type: ignore[index]
-        for (thread, *rest), blob in list(self.blobs.items()):
+        for (thread, namespace, channel, version), blob in list(self.blobs.items()):
             if thread == source_thread_id:
-                self.blobs[(target_thread_id, *rest)] = blob  # type: ignore[index]
+                self.blobs[target_thread_id, namespace, channel, version] = blob
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         self._drop(lambda _thread, _namespace, saved: self.serde.loads_typed(saved[1]).get("run_id") in run_ids)
