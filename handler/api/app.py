@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from handler import __version__
-from handler.api import assistants, runs, system, threads
+from handler.api import assistants, runs, state, system, threads
 from handler.api.answers import error_answer, status_of
 from handler.api.services import Services
 from handler.errors import ServiceError
@@ -19,7 +19,7 @@ def create_app(services: Services) -> FastAPI:
     """The application over a service."""
     app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None)
     app.state.services = services
-    for router in (system.router, assistants.router, threads.router, runs.router):
+    for router in (system.router, assistants.router, threads.router, state.router, runs.router):
         app.include_router(router)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)

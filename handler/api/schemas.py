@@ -118,6 +118,28 @@ class RunBody(Body):
     feedback_keys: list[StrictStr] | None = None
 
 
+class StateAtBody(Body):
+    """Which state of a thread to read."""
+
+    checkpoint: CheckpointBody
+    subgraphs: StrictBool | None = None
+
+
+class BeforeBody(Body):
+    """A checkpoint as a config names it."""
+
+    configurable: CheckpointBody
+
+
+class HistoryBody(Body):
+    """Which states of a thread to list."""
+
+    limit: Annotated[StrictInt, Field(ge=0, le=MAX_ROWS)] = 10
+    before: BeforeBody | CheckpointBody | CheckpointId | None = None
+    metadata: JsonDict | None = None
+    checkpoint: CheckpointBody | None = None
+
+
 class RunsCancelBody(Body):
     """Which runs to stop."""
 

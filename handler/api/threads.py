@@ -1,9 +1,9 @@
 """/threads, as `client.threads` calls it."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Response
 
 from handler.api.answers import json_answer
 from handler.api.auth import TheCaller
@@ -119,20 +119,6 @@ async def delete_thread(
     if not await services.offload(services.threads.delete, caller.tenant, canonical):
         raise ThreadNotFound(canonical)
     return Response(status_code=204)
-
-
-@router.get("/threads/{thread_id}/state")
-async def get_state(
-    thread_id: str,
-    request: Request,
-    caller: TheCaller,
-    services: TheServices,
-) -> Response:
-    """Read the latest state of a thread, also while a run is under way."""
-    thread = await thread_of(services, caller, thread_id)
-    subgraphs = truthy(request.query_params.get("subgraphs"))
-    state: Any = await services.loop.run(services.states.state(thread, subgraphs=subgraphs))
-    return json_answer(state)
 
 
 def truthy(value: str | None) -> bool:

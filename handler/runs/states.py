@@ -35,6 +35,18 @@ class States:
             return _empty_state(thread, checkpoint)
         return shown_state(snapshot)
 
+    async def history(
+        self, thread: Thread, checkpoint: JsonObject, *, limit: int, before: str | None, metadata: JsonObject | None
+    ) -> list[JsonObject]:
+        """The states of a thread or of a subgraph's namespace, newest first, older than the checkpoint `before`."""
+        if thread.graph_id is None or thread.graph_id not in self.graphs.ids or limit == 0:
+            return []
+        config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **checkpoint, "thread_id": thread.thread_id}}
+        end = checkpoint_config(thread.thread_id, before) if before else None
+        async with self.graphs.open(thread.graph_id, {**config}, checkpointer=self.savers(thread.tenant)) as graph:
+            found = graph.aget_state_history(config, filter=metadata or None, before=end, limit=limit)
+            return [shown_state(snapshot) async for snapshot in found]
+
     async def summary(self, thread: Thread) -> tuple[Any, JsonObject]:
         """Values and interrupts (by task id) of a thread at the end of its last run; (None, {}) before the first."""
         if thread.checkpoint_id is None or thread.graph_id is None or thread.graph_id not in self.graphs.ids:

@@ -34,6 +34,10 @@ OWNED = [
     Reach("PATCH", "/threads/{thread_id}", {"metadata": {"intruder": True}}),
     Reach("DELETE", "/threads/{thread_id}"),
     Reach("GET", "/threads/{thread_id}/state"),
+    Reach("GET", "/threads/{thread_id}/state/{checkpoint_id}"),
+    Reach("POST", "/threads/{thread_id}/state/checkpoint", {"checkpoint": {"checkpoint_id": UNKNOWN}}),
+    Reach("GET", "/threads/{thread_id}/history"),
+    Reach("POST", "/threads/{thread_id}/history", {"limit": 5}),
     Reach("GET", "/threads/{thread_id}/runs"),
     Reach("POST", "/threads/{thread_id}/runs/wait", RUN),
     Reach("POST", "/threads/{thread_id}/runs", RUN),
@@ -102,7 +106,8 @@ def app(server: "Server") -> FastAPI:
 def owned(api: httpx.Client, thread_id: str) -> dict[str, str]:
     """The ids of a thread with a finished run; the caller of `api` owns both."""
     wait(api, thread_id, input={"n": 1})
-    return {"thread_id": thread_id, "run_id": read(api, f"/threads/{thread_id}/runs")[0]["run_id"]}
+    run_id = read(api, f"/threads/{thread_id}/runs")[0]["run_id"]
+    return {"thread_id": thread_id, "run_id": run_id, "checkpoint_id": state_of(api, thread_id)["checkpoint_id"]}
 
 
 def test_every_route_is_covered_here(app: FastAPI) -> None:

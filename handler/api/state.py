@@ -1,0 +1,94 @@
+"""/threads/{id}/state and /threads/{id}/history, the part of `client.threads` that reads checkpoints."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from handler.api.answers import json_answer
+from handler.api.auth import TheCaller
+from handler.api.bodies import body_of, documented
+from handler.api.schemas import MAX_ROWS, BeforeBody, CheckpointBody, HistoryBody, StateAtBody
+from handler.api.services import Services, TheServices
+from handler.api.threads import thread_of, truthy
+from handler.domain.models import JsonObject, Thread
+from handler.errors import Invalid
+
+router = APIRouter(tags=["threads"])
+
+
+@router.get("/threads/{thread_id}/state")
+async def get_state(thread_id: str, request: Request, caller: TheCaller, services: TheServices) -> Response:
+    """Read the latest state of a thread, also while a run is under way."""
+    thread = await thread_of(services, caller, thread_id)
+    return await state_answer(services, thread, None, subgraphs=truthy(request.query_params.get("subgraphs")))
+
+
+@router.get("/threads/{thread_id}/state/{checkpoint_id}")
+async def get_state_at(
+    thread_id: str, checkpoint_id: str, request: Request, caller: TheCaller, services: TheServices
+) -> Response:
+    """Read the state of a thread at a checkpoint; empty where the thread has no such checkpoint."""
+    thread = await thread_of(services, caller, thread_id)
+    subgraphs = truthy(request.query_params.get("subgraphs"))
+    return await state_answer(services, thread, {"checkpoint_id": checkpoint_id}, subgraphs=subgraphs)
+
+
+@router.post("/threads/{thread_id}/state/checkpoint", openapi_extra=documented(StateAtBody))
+async def post_state_at(
+    thread_id: str,
+    body: Annotated[StateAtBody, Depends(body_of(StateAtBody))],
+    caller: TheCaller,
+    services: TheServices,
+) -> Response:
+    """Read the state of a thread, or of a subgraph, at a checkpoint."""
+    thread = await thread_of(services, caller, thread_id)
+    return await state_answer(services, thread, named(body.checkpoint), subgraphs=bool(body.subgraphs))
+
+
+@router.get("/threads/{thread_id}/history")
+async def get_history(thread_id: str, request: Request, caller: TheCaller, services: TheServices) -> Response:
+    """List the states of a thread, newest first."""
+    query = request.query_params
+    text = query.get("limit", "10")
+    if not text.isdigit() or int(text) > MAX_ROWS:
+        raise Invalid(f"Invalid limit {text}")
+    thread = await thread_of(services, caller, thread_id)
+    return await history_answer(services, thread, HistoryBody(limit=int(text), before=query.get("before")))
+
+
+@router.post("/threads/{thread_id}/history", openapi_extra=documented(HistoryBody))
+async def post_history(
+    thread_id: str,
+    body: Annotated[HistoryBody, Depends(body_of(HistoryBody))],
+    caller: TheCaller,
+    services: TheServices,
+) -> Response:
+    """List the states of a thread or of a subgraph, newest first, by metadata."""
+    return await history_answer(services, await thread_of(services, caller, thread_id), body)
+
+
+async def state_answer(
+    services: Services, thread: Thread, checkpoint: JsonObject | None, *, subgraphs: bool
+) -> Response:
+    """One state."""
+    state: Any = await services.loop.run(services.states.state(thread, checkpoint, subgraphs=subgraphs))
+    return json_answer(state)
+
+
+async def history_answer(services: Services, thread: Thread, body: HistoryBody) -> Response:
+    """States, newest first."""
+    before = body.before
+    if isinstance(before, BeforeBody):
+        before = before.configurable
+    if isinstance(before, CheckpointBody):
+        before = before.checkpoint_id
+    checkpoint = named(body.checkpoint) if body.checkpoint else {}
+    states = services.states.history(thread, checkpoint, limit=body.limit, before=before, metadata=body.metadata)
+    return json_answer(await services.loop.run(states))
+
+
+def named(checkpoint: CheckpointBody) -> JsonObject:
+    """What a body names of a checkpoint; the thread is the path's."""
+    given: JsonObject = checkpoint.model_dump(exclude_none=True)
+    given.pop("thread_id", None)
+    return given
