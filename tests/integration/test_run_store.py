@@ -338,19 +338,21 @@ def test_a_run_taken_over_goes_on_and_counts_its_drivers(world: World) -> None:
     assert world.run(1).attempt == 3
 
 
-@pytest.mark.parametrize("act", ["renew", "settle", "hand_off"])
+SUPERSEDED: dict[str, Callable[[World, Claim], Any]] = {
+    "renew": lambda world, claim: world.runs.renew(claim, replace(claim.lease, until_ms=END_MS * 2)),
+    "settle": lambda world, claim: world.runs.settle(claim, DONE, LATER),
+    "hand off": lambda world, claim: world.runs.hand_off(claim),
+}
+
+
+@pytest.mark.parametrize("act", SUPERSEDED)
 def test_a_driver_that_was_superseded_is_told_so_and_changes_nothing(world: World, act: str) -> None:
     claim = world.claim(1)
     world.now = datetime.fromtimestamp((END_MS + CLOCK_SKEW_MS + 1) / 1000, UTC)
     assert world.runs.take_over(world.run(1), world.lease(), world.thread)
     before = everything(world.table)
     with pytest.raises(LeaseLost):
-        if act == "renew":
-            world.runs.renew(claim, Lease(claim.lease.owner, claim.lease.epoch, END_MS * 2))
-        elif act == "settle":
-            world.runs.settle(claim, DONE, LATER)
-        else:
-            world.runs.hand_off(claim)
+        SUPERSEDED[act](world, claim)
     assert everything(world.table) == before
 
 
