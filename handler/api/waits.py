@@ -43,7 +43,7 @@ class Preferences:
             name, _, value = part.strip().partition("=")
             if name.lower() == "respond-async":
                 respond_async = True
-            elif name.lower() == "wait" and value.strip('"').isdigit():
+            elif name.lower() == "wait" and value.strip('"').isdecimal():
                 wait_s = float(value.strip('"'))
         return cls(wait_s, respond_async)
 
