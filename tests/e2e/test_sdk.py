@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -199,8 +200,10 @@ async def test_an_assistant_runs_by_its_id(sdk: Any, thread_id: str) -> None:
         await result(sdk.runs.wait(thread_id, "no such graph", input={}))
 
 
-async def test_a_busy_thread_rejects_as_the_sdk_names_it(sdk: Any, thread_id: str, server: Server) -> None:
-    body = {"assistant_id": "log", "input": {"n": 1, "seconds": 0.8}}
+async def test_a_busy_thread_rejects_as_the_sdk_names_it(
+    sdk: Any, thread_id: str, server: Server, tmp_path: Path
+) -> None:
+    body = {"assistant_id": "log", "input": {"n": 1, "until": str(tmp_path / "end")}}
     headers = {TENANT_HEADER.decode(): "sdk"}
     async with (
         httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False) as client,
@@ -208,6 +211,7 @@ async def test_a_busy_thread_rejects_as_the_sdk_names_it(sdk: Any, thread_id: st
     ):
         with refused(409):
             await result(sdk.runs.wait(thread_id, "log", input={"n": 1}, multitask_strategy="reject"))
+        (tmp_path / "end").touch()
         run_id = under_way.headers["content-location"].rpartition("/")[2]
         joined = await result(sdk.runs.join(thread_id, run_id))
         assert joined["entries"] == ["e-0"]

@@ -2,7 +2,9 @@
 
 import asyncio
 import operator
+import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langgraph.config import get_config
@@ -29,6 +31,8 @@ class Log(TypedDict, total=False):
     """How many entries a run appends, one each super-step."""
     seconds: float
     """How long each entry takes."""
+    until: str
+    """A file for whose coming each entry waits, 30 s at most; empty: none."""
     ask: str
     """A question that ends the run with an interrupt; empty: none."""
     left: int
@@ -54,9 +58,19 @@ def plain(mapping: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if isinstance(value, str | int) and not key.startswith("__")}
 
 
+def wait_for_file(file: Path) -> None:
+    """Return once there is such a file, or after 30 s."""
+    for _ in range(1500):
+        if file.exists():
+            return
+        time.sleep(0.02)
+
+
 async def append(state: Log) -> Log:
     """Add one entry."""
     await asyncio.sleep(state.get("seconds", 0))
+    if file := state.get("until"):
+        await asyncio.to_thread(wait_for_file, Path(file))
     return {"entries": [f"{state.get('name', 'e')}-{state.get('n', 3) - state['left']}"], "left": state["left"] - 1}
 
 

@@ -1,10 +1,12 @@
 """Parallel waits on one thread, over real sockets: nothing is lost, and each has its turn."""
 
+import json
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -103,13 +105,14 @@ def test_parallel_waits_that_create_their_thread_share_one(api: httpx.Client, se
 
 
 class Occupied:
-    """A thread that a slow run holds until it has appended once."""
+    """A thread that a run holds until it is told to end."""
 
-    def __init__(self, client: httpx.Client, thread_id: str, seconds: float) -> None:
+    def __init__(self, client: httpx.Client, thread_id: str, directory: Path) -> None:
         self.client = client
         self.thread_id = thread_id
+        self.end = directory / "end"
         self.answers: list[httpx.Response] = []
-        body = {"name": "slow", "n": 1, "seconds": seconds}
+        body = {"name": "slow", "n": 1, "until": str(self.end)}
         self.thread = threading.Thread(target=lambda: self.answers.append(self.wait(input=body)))
 
     def wait(self, **fields: Any) -> httpx.Response:
@@ -117,10 +120,11 @@ class Occupied:
 
     def __enter__(self) -> "Occupied":
         self.thread.start()
-        self.until(lambda: len(self.runs()) == 1)
+        self.until(lambda: bool(self.client.get(f"/threads/{self.thread_id}/state").json()["next"] == ["append"]))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end.touch()
         self.thread.join(30)
 
     def runs(self) -> list[dict[str, Any]]:
@@ -140,10 +144,10 @@ class Occupied:
 
 
 def test_enqueued_waits_run_in_order_of_arrival_whichever_server_took_them(
-    api: httpx.Client, second_api: httpx.Client, thread_id: str
+    api: httpx.Client, second_api: httpx.Client, thread_id: str, tmp_path: Path
 ) -> None:
     names = [f"q{number}" for number in range(5)]
-    with Occupied(api, thread_id, seconds=1.0) as occupied, ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(5) as pool, Occupied(api, thread_id, tmp_path) as occupied:
         answers = []
         for number, name in enumerate(names):
             client = (api, second_api)[number % 2]
@@ -157,10 +161,13 @@ def test_enqueued_waits_run_in_order_of_arrival_whichever_server_took_them(
 
 
 def test_a_rejected_wait_is_told_409_and_changes_nothing(
-    api: httpx.Client, second_api: httpx.Client, thread_id: str, seen: Callable[[str], dict[str, Any]]
+    api: httpx.Client,
+    second_api: httpx.Client,
+    thread_id: str,
+    seen: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    with Occupied(api, thread_id, seconds=1.0) as occupied:
-        occupied.until(lambda: bool(seen(thread_id)["state"]["next"] == ["append"]))
+    with Occupied(api, thread_id, tmp_path) as occupied:
         before = seen(thread_id)
         for client in (api, second_api):
             refused = wait(client, thread_id, "never", multitask_strategy="reject")
@@ -171,12 +178,12 @@ def test_a_rejected_wait_is_told_409_and_changes_nothing(
     expect_settled(api, thread_id, {"success": 1})
 
 
-def test_reject_also_heeds_runs_that_only_wait(api: httpx.Client, thread_id: str) -> None:
-    with Occupied(api, thread_id, seconds=0.7) as occupied, ThreadPoolExecutor(1) as pool:
+def test_reject_also_heeds_runs_that_only_wait(api: httpx.Client, thread_id: str, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool, Occupied(api, thread_id, tmp_path) as occupied:
         queued = pool.submit(wait, api, thread_id, "queued")
         Occupied.until(lambda: len(occupied.runs()) == 2)
         assert wait(api, thread_id, "never", multitask_strategy="reject").status_code == 409
-        assert queued.result().status_code == 200
+    assert queued.result().status_code == 200
     assert wait(api, thread_id, "now", multitask_strategy="reject").status_code == 200
 
 
@@ -185,7 +192,7 @@ def test_one_of_many_that_reject_at_once_gets_a_free_thread(
 ) -> None:
     def attempt(number: int) -> int:
         client = (api, second_api)[number % 2]
-        body = {"name": str(number), "n": 1, "seconds": 1.0}
+        body = {"name": str(number), "n": 1, "seconds": 0.5}
         return wait(client, thread_id, "", input=body, multitask_strategy="reject").status_code
 
     with ThreadPoolExecutor(6) as pool:
@@ -196,18 +203,20 @@ def test_one_of_many_that_reject_at_once_gets_a_free_thread(
 
 
 def test_a_join_on_the_other_server_gets_the_runs_result(
-    api: httpx.Client, second_api: httpx.Client, thread_id: str
+    api: httpx.Client, second_api: httpx.Client, thread_id: str, tmp_path: Path
 ) -> None:
-    with Occupied(api, thread_id, seconds=0.7) as occupied:
+    with Occupied(api, thread_id, tmp_path) as occupied:
         run_id = occupied.runs()[0]["run_id"]
-        joined = second_api.get(f"/threads/{thread_id}/runs/{run_id}/join")
-        assert joined.json()["entries"] == ["slow-0"]
+        with second_api.stream("GET", f"/threads/{thread_id}/runs/{run_id}/join") as joined:
+            assert occupied.answers == []
+            occupied.end.touch()
+            assert json.loads(joined.read())["entries"] == ["slow-0"]
     again = second_api.get(f"/threads/{thread_id}/runs/{run_id}/join").json()
     assert again["entries"] == ["slow-0"]
 
 
-def test_threads_do_not_wait_for_each_other(api: httpx.Client, thread_id: str) -> None:
-    with Occupied(api, thread_id, seconds=1.0) as occupied:
+def test_threads_do_not_wait_for_each_other(api: httpx.Client, thread_id: str, tmp_path: Path) -> None:
+    with Occupied(api, thread_id, tmp_path) as occupied:
         other = str(uuid.uuid4())
         assert wait(api, other, "free", if_not_exists="create").status_code == 200
         assert occupied.runs()[0]["status"] == "running"
