@@ -56,9 +56,12 @@ class SqsWakes:
 
     def receive(self, *, wait_s: int, limit: int) -> Iterator[tuple[str, Wake]]:
         """Take messages off the queue: receipt and wake-up; for the local server, Lambda does this by itself."""
-        answer: Any = self.client.receive_message(
-            QueueUrl=self.queue_url, WaitTimeSeconds=wait_s, MaxNumberOfMessages=limit
-        )
+        try:
+            answer: Any = self.client.receive_message(
+                QueueUrl=self.queue_url, WaitTimeSeconds=wait_s, MaxNumberOfMessages=limit
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise StorageUnavailable(f"SQS ReceiveMessage failed: {type(error).__name__}") from error
         for message in answer.get("Messages", []):
             yield message["ReceiptHandle"], Wake.from_text(message["Body"])
 
