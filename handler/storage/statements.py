@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from handler.domain.lease import CLOCK_SKEW_MS, Lease
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread
 from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
@@ -198,7 +198,9 @@ def start_on_thread(run: Run, lease: Lease, seen: Thread) -> Request:
     )
 
 
-def take_over_on_thread(run: Run, lease: Lease, seen: Thread, now_ms: int) -> Request:
+def take_over_on_thread(
+    run: Run, lease: Lease, seen: Thread, now_ms: int, terms: LeaseTerms = STANDARD_TERMS
+) -> Request:
     """Update of the thread whose active run gets another driver."""
     return update(
         items.thread_key(run.tenant, run.thread_id),
@@ -208,7 +210,7 @@ def take_over_on_thread(run: Run, lease: Lease, seen: Thread, now_ms: int) -> Re
             **lease_values(lease),
             ":run": text(run.run_id),
             ":seen": number(seen.epoch),
-            ":dead": number(now_ms - CLOCK_SKEW_MS),
+            ":dead": number(now_ms - terms.skew_ms),
         },
     )
 
