@@ -198,7 +198,6 @@ class Drive:
 
     async def _invoke(self, graph: Any, saver: Any) -> Outcome | None:
         outcome: Outcome | None = Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE)
-        before = dict(saver.heads)
         try:
             drained = await self._stream(graph)
             if drained:
@@ -215,8 +214,10 @@ class Drive:
         self._heads = dict(saver.heads)
         state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
         if outcome is None:
-            stuck = self.stopped_by == "deadline" and dict(saver.heads) == before
-            return timed_out(state.next, self.limit_s) if stuck else None
+            stuck = self.stopped_by == "deadline" and not saver.appended
+            outcome = timed_out(state.next, self.limit_s) if stuck else None
+        if outcome is None:
+            return None
         if outcome.status is RunStatus.SUCCESS and state.next:
             outcome = replace(outcome, thread_status=ThreadStatus.INTERRUPTED)
         return replace(outcome, checkpoint_id=state.config["configurable"].get("checkpoint_id"))
