@@ -304,14 +304,23 @@ def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: b
 
 
 def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
-    """Update of a run on which a driver starts."""
+    """Update of a run on which a driver starts.
+
+    The attempt is as seen: who read the run before another driver began on it would give it its input again.
+    """
     move = move_to(RunStatus.RUNNING)
     return update(
         items.run_key(run.tenant, run.thread_id, run.run_id),
         "SET #status = :to, #updated = :now, #started = if_not_exists(#started, :now) "
         "ADD #attempt :one, #handoffs :handed",
-        move["condition"],
-        {**move["values"], ":now": instant(now), ":one": number(1), ":handed": number(int(handed_on))},
+        f"{move['condition']} AND #attempt = :attempt",
+        {
+            **move["values"],
+            ":now": instant(now),
+            ":one": number(1),
+            ":handed": number(int(handed_on)),
+            ":attempt": number(run.attempt),
+        },
     )
 
 

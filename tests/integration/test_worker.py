@@ -321,6 +321,18 @@ def test_message_about_a_run_that_waits_for_others_comes_again_later(
     assert entries(client, thread) == [*names("a", 3), *names("b", 3)]
 
 
+def test_run_that_was_read_before_another_driver_began_cannot_be_claimed(
+    functions: Lambda, client: httpx.Client, thread: str
+) -> None:
+    run_id = start(client, thread, name="once", n=10, seconds=0.2)
+    stale = functions.run(thread, run_id)
+    functions.invoke(functions.receive(), seconds=1.5)
+    assert functions.thread(thread).lease is None
+    assert functions.services.admission.claim_turn(stale, functions.thread(thread)) is None
+    functions.pump()
+    assert entries(client, thread) == names("once", 10)
+
+
 def test_long_run_ends_over_many_short_invocations(functions: Lambda, client: httpx.Client, thread: str) -> None:
     run_id = start(client, thread, name="long", n=15, seconds=0.2)
     invocations = functions.pump(seconds=1.5)
