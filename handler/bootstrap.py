@@ -70,10 +70,11 @@ def build_services(
     savers = Savers(table, settings)
     graphs = Graphs(read_config(settings.langgraph_config))
     threads = DynamoDBThreads(table, savers.delete_log)
-    runs = DynamoDBRuns(table, clock)
+    limits = limits or Limits()
+    runs = DynamoDBRuns(table, clock, limits.terms)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
     recall = Recall()
-    admission = Admission(runs, wakes, clock, recall)
+    admission = Admission(runs, wakes, clock, recall, limits.terms)
     driver = Driver(runs, graphs, savers, wakes, clock, recall, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come

@@ -11,6 +11,27 @@ HEARTBEAT_S = 20.0
 CLOCK_SKEW_MS = 2_000
 """How far two machines' clocks may differ: a lease counts as dead only this long after its end, in milliseconds."""
 
+WATCHDOG_MARGIN_S = 3
+"""How long after the death of a lease a worker looks at its run, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """The times by which leases are granted; every process of a deployment has the same."""
+
+    lasts_ms: int = LEASE_MS
+    skew_ms: int = CLOCK_SKEW_MS
+    heartbeat_s: float = HEARTBEAT_S
+
+    @property
+    def watchdog_s(self) -> int:
+        """When a worker looks whether a run is still driven: just after a lease taken now would be dead."""
+        return (self.lasts_ms + self.skew_ms) // 1000 + WATCHDOG_MARGIN_S
+
+
+STANDARD_TERMS = LeaseTerms()
+"""What holds unless a test is in a hurry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -23,6 +44,6 @@ class Lease:
     until_ms: int
     """End of the lease, in milliseconds since 1970."""
 
-    def is_dead(self, now_ms: int) -> bool:
+    def is_dead(self, now_ms: int, terms: LeaseTerms = STANDARD_TERMS) -> bool:
         """Whether others may try to take over."""
-        return self.until_ms + CLOCK_SKEW_MS < now_ms
+        return self.until_ms + terms.skew_ms < now_ms

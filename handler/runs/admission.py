@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from handler.domain.lease import CLOCK_SKEW_MS, LEASE_MS, Lease
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, Run, Thread, to_ms
 from handler.domain.ports import Clock, RunStore, Sighting, WakeQueue, Where
 from handler.errors import Conflict, StorageUnavailable, ThreadBusy
@@ -18,9 +18,6 @@ BUSY = "Thread is already running a task. Wait for it to finish or choose a diff
 
 ADMISSION_TRIES = 20
 """How often an admission is decided anew after the thread changed under it."""
-
-WATCHDOG_S = (LEASE_MS + CLOCK_SKEW_MS) // 1000 + 3
-"""When a worker looks whether a run is still driven: just after a lease taken now would be dead, in seconds."""
 
 
 class MultitaskStrategy(StrEnum):
@@ -61,7 +58,15 @@ class Admitted:
 class Admission:
     """Decides over new runs; synchronous, for a thread of its own."""
 
-    def __init__(self, runs: RunStore, wakes: WakeQueue, clock: Clock, recall: Recall) -> None:
+    def __init__(
+        self,
+        runs: RunStore,
+        wakes: WakeQueue,
+        clock: Clock,
+        recall: Recall,
+        terms: LeaseTerms = STANDARD_TERMS,
+    ) -> None:
+        self.terms = terms
         self.recall = recall
         self.runs = runs
         self.wakes = wakes
@@ -72,7 +77,7 @@ class Admission:
 
         `inline`: the caller drives it; otherwise a worker will, once it is told to.
         """
-        self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=WATCHDOG_S)
+        self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=self.terms.watchdog_s)
         known = self.recall.take(run) if inline else None
         seen: Sighting | None = known
         for _ in range(ADMISSION_TRIES):
@@ -129,7 +134,7 @@ class Admission:
         if thread.active_run is None and thread.queue[:1] == (run.run_id,):
             return self.runs.start(run, self.new_lease(thread), thread)
         if thread.active_run == run.run_id:
-            gone = thread.lease is None or thread.lease.is_dead(to_ms(self.clock()))
+            gone = thread.lease is None or thread.lease.is_dead(to_ms(self.clock()), self.terms)
             return self.runs.take_over(run, self.new_lease(thread), thread) if gone else None
         return None
 
@@ -148,4 +153,4 @@ class Admission:
         """
         now_ms = to_ms(self.clock())
         epoch = max(now_ms, seen.epoch + 1) if seen else now_ms
-        return Lease(owner=uuid.uuid4().hex, epoch=epoch, until_ms=now_ms + LEASE_MS)
+        return Lease(owner=uuid.uuid4().hex, epoch=epoch, until_ms=now_ms + self.terms.lasts_ms)

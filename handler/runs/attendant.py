@@ -7,7 +7,7 @@ from datetime import timedelta
 from handler.domain.models import Run
 from handler.domain.ports import Clock, RunStore, ThreadStore, WakeQueue
 from handler.errors import LeaseLost
-from handler.runs.admission import WATCHDOG_S, Admission
+from handler.runs.admission import Admission
 from handler.runs.driver import Driver
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Attendant:
         if thread is None:
             return
         # Sent before the claim: whoever dies after it, the run is found.
-        await asyncio.to_thread(self.wakes.send, tenant, thread_id, run_id, delay_s=WATCHDOG_S)
+        watchdog_s = self.admission.terms.watchdog_s
+        await asyncio.to_thread(self.wakes.send, tenant, thread_id, run_id, delay_s=watchdog_s)
         claim = await asyncio.to_thread(self.admission.claim_turn, run, thread)
         if claim is None:
             return

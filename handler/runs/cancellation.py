@@ -21,8 +21,9 @@ class Cancellation:
     async def cancel(self, run: Run, action: CancelAction) -> bool:
         """Stop a run, and return when it has ended; False if it had ended before."""
         for _ in range(ADMISSION_TRIES):
-            current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
+            # The thread first: nobody else has taken it since, if its epoch holds, so the run is as it is.
             thread = await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id)
+            current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
             if current is None or current.ended or thread is None:
                 return False
             stopped = await asyncio.to_thread(self.admission.stop, current, thread, action)

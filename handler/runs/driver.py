@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from handler.domain.lease import HEARTBEAT_S, LEASE_MS, Lease
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, JsonObject, Outcome, Run, to_ms
 from handler.domain.ports import Clock, RunStore, SaverFactory, WakeQueue
 from handler.domain.status import RunStatus, ThreadStatus
@@ -63,7 +63,7 @@ class HandedOn:
 class Limits:
     """What bounds one run, whoever drives it."""
 
-    heartbeat_s: float = HEARTBEAT_S
+    terms: LeaseTerms = STANDARD_TERMS
     drain_margin_s: float = DRAIN_MARGIN_S
     """At most; a fifth of a driver's time where that is less."""
     stop_margin_s: float = STOP_MARGIN_S
@@ -198,7 +198,6 @@ class Drive:
 
     async def _invoke(self, graph: Any, saver: Any) -> Outcome | None:
         outcome: Outcome | None = Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE)
-        before = dict(saver.heads)
         try:
             drained = await self._stream(graph)
             if drained:
@@ -215,8 +214,10 @@ class Drive:
         self._heads = dict(saver.heads)
         state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
         if outcome is None:
-            stuck = self.stopped_by == "deadline" and dict(saver.heads) == before
-            return timed_out(state.next, self.limit_s) if stuck else None
+            stuck = self.stopped_by == "deadline" and not saver.appended
+            outcome = timed_out(state.next, self.limit_s) if stuck else None
+        if outcome is None:
+            return None
         if outcome.status is RunStatus.SUCCESS and state.next:
             outcome = replace(outcome, thread_status=ThreadStatus.INTERRUPTED)
         return replace(outcome, checkpoint_id=state.config["configurable"].get("checkpoint_id"))
@@ -270,8 +271,9 @@ class Drive:
     async def _keep_alive(self) -> None:
         """Renew the lease until it is lost."""
         while True:
-            await asyncio.sleep(self.limits.heartbeat_s)
-            lease = Lease(self.claim.lease.owner, self.claim.lease.epoch, to_ms(self.driver.clock()) + LEASE_MS)
+            await asyncio.sleep(self.limits.terms.heartbeat_s)
+            until_ms = to_ms(self.driver.clock()) + self.limits.terms.lasts_ms
+            lease = Lease(self.claim.lease.owner, self.claim.lease.epoch, until_ms)
             try:
                 await asyncio.to_thread(self.driver.runs.renew, self.claim, lease)
                 if await self._abandoned_by_waiter():

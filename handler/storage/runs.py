@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from handler.domain.lease import Lease
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
 from handler.domain.ports import Clock, Sighting, Where
 from handler.domain.status import RunStatus, ThreadStatus
@@ -42,9 +42,10 @@ QUEUE_CAP = 90
 class DynamoDBRuns:
     """The port `RunStore` over one table."""
 
-    def __init__(self, table: Table, clock: Clock) -> None:
+    def __init__(self, table: Table, clock: Clock, terms: LeaseTerms = STANDARD_TERMS) -> None:
         self.table = table
         self.clock = clock
+        self.terms = terms
 
     def get(self, tenant: str, thread_id: str, run_id: str) -> Run | None:
         """Read a run, strongly consistent."""
@@ -115,7 +116,7 @@ class DynamoDBRuns:
     def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for a run whose driver is gone or has handed it on."""
         now_ms = to_ms(self.clock())
-        return self._begin(run, lease, seen, statements.take_over_on_thread(run, lease, seen, now_ms))
+        return self._begin(run, lease, seen, statements.take_over_on_thread(run, lease, seen, now_ms, self.terms))
 
     def _begin(self, run: Run, lease: Lease, seen: Thread, on_thread: statements.Request) -> Claim | None:
         now = self.clock()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from handler.domain.lease import CLOCK_SKEW_MS, Lease
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread
 from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
@@ -198,7 +198,9 @@ def start_on_thread(run: Run, lease: Lease, seen: Thread) -> Request:
     )
 
 
-def take_over_on_thread(run: Run, lease: Lease, seen: Thread, now_ms: int) -> Request:
+def take_over_on_thread(
+    run: Run, lease: Lease, seen: Thread, now_ms: int, terms: LeaseTerms = STANDARD_TERMS
+) -> Request:
     """Update of the thread whose active run gets another driver."""
     return update(
         items.thread_key(run.tenant, run.thread_id),
@@ -208,7 +210,7 @@ def take_over_on_thread(run: Run, lease: Lease, seen: Thread, now_ms: int) -> Re
             **lease_values(lease),
             ":run": text(run.run_id),
             ":seen": number(seen.epoch),
-            ":dead": number(now_ms - CLOCK_SKEW_MS),
+            ":dead": number(now_ms - terms.skew_ms),
         },
     )
 
@@ -302,14 +304,23 @@ def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: b
 
 
 def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
-    """Update of a run on which a driver starts."""
+    """Update of a run on which a driver starts.
+
+    The attempt is as seen: who read the run before another driver began on it would give it its input again.
+    """
     move = move_to(RunStatus.RUNNING)
     return update(
         items.run_key(run.tenant, run.thread_id, run.run_id),
         "SET #status = :to, #updated = :now, #started = if_not_exists(#started, :now) "
         "ADD #attempt :one, #handoffs :handed",
-        move["condition"],
-        {**move["values"], ":now": instant(now), ":one": number(1), ":handed": number(int(handed_on))},
+        f"{move['condition']} AND #attempt = :attempt",
+        {
+            **move["values"],
+            ":now": instant(now),
+            ":one": number(1),
+            ":handed": number(int(handed_on)),
+            ":attempt": number(run.attempt),
+        },
     )
 
 

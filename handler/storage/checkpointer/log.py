@@ -28,6 +28,9 @@ REMEASURED = 1.5
 ITEM_OVERHEAD = 130
 """Bytes of an item's key and attributes beside its body."""
 
+NULL_TASK_ID = "00000000-0000-0000-0000-000000000000"
+"""The task under which LangGraph writes what belongs to no task: the values of a resume."""
+
 REMEMBERED = 64
 """Checkpoints whose place in the log is remembered for pending writes that come late."""
 
@@ -98,6 +101,9 @@ class Log:
         self.own_epoch = epoch
         self.owner = uuid4().hex[:12]
         self.tail: Tail | None = None
+        self.appended = False
+        """Whether a super-step or a task got on by this saver; a resume, which each driver repeats, does not count."""
+
         self.failure: BaseException | None = None
         self.uncertain: str | None = None
         """A checkpoint whose put failed without telling whether it was stored."""
@@ -205,6 +211,7 @@ class Log:
                 writes.fail(error)
             raise
         with self.gate:
+            self.appended = True
             self.tail = Tail(seq=stored.seq, epoch=stored.epoch, state=stored)
             self._remember(stored)
             self._place(stored.id, stored.seq, 0)
@@ -390,6 +397,7 @@ class Log:
                     self.writer.discard(sk, attributes)
                     continue
             break
+        self.appended = self.appended or first.task_id != NULL_TASK_ID
         tail = self.tail
         if tail is not None and tail.state is not None and tail.state.id == held.checkpoint_id:
             item = {PK: {"S": self.pk}, SK: {"S": sk}, **attributes}

@@ -175,6 +175,12 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             if tail is not None and tail.state is not None and tail.seq == tail.state.seq and not tail.writes
         }
 
+    @property
+    def appended(self) -> bool:
+        """Whether the run got on by this saver, in whatever namespace."""
+        with self._logs.lock:
+            return any(log.appended for log in self._logs.logs.values())
+
     # ------------------------------------------------------------------ the port, sync
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
