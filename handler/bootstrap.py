@@ -1,5 +1,7 @@
 """The composition root: the only module that names concrete classes, and where fakes enter."""
 
+import time
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +65,13 @@ def build_services(
     wakes: WakeQueue | None = None,
     limits: Limits | None = None,
     clock: Clock = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Services:
     """The service, wired; every argument replaces a default."""
     settings = settings or get_settings()
-    table = Table(dynamodb or dynamodb_client(), settings.table_name)
-    savers = Savers(table, settings)
+    table = Table(dynamodb or dynamodb_client(), settings.table_name, sleep=sleep)
+    savers = Savers(table, settings, monotonic)
     graphs = Graphs(read_config(settings.langgraph_config))
     threads = DynamoDBThreads(table, savers.delete_log)
     limits = limits or Limits()
@@ -119,15 +123,18 @@ def create_queue(client: "SQSClient", name: str) -> str:
 class Savers(SaverFactory):
     """Makes checkpointers over the table, which share one cache; langgraph is imported when the first one is made."""
 
-    def __init__(self, table: Table, settings: Settings) -> None:
+    def __init__(self, table: Table, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.table = table
         self.settings = settings
+        self.monotonic = monotonic
 
     def __call__(self, tenant: str, claim: Claim | None = None) -> Any:
         """A saver that writes under the claim's lease, or one that only reads."""
         from handler.storage.checkpointer import DynamoDBSaver
 
-        saver = partial(DynamoDBSaver, self.table, tenant=tenant, cache=self._cache, serde=self._serde)
+        saver = partial(
+            DynamoDBSaver, self.table, tenant=tenant, cache=self._cache, serde=self._serde, clock=self.monotonic
+        )
         return saver() if claim is None else saver(epoch=claim.lease.epoch, heads=claim.heads)
 
     @cached_property
