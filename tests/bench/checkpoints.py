@@ -35,10 +35,10 @@ def heading() -> list[str]:
     return [
         "# What checkpoints cost",
         "",
-        "Made by `make bench-checkpoints`. Workload W: each turn is agent, tool, agent with four messages of about 1 KB",
-        "in a `messages` channel with `add_messages`. Every request is counted before an in-process moto server; units",
-        "follow AWS's sizing rules: 1 KB a write unit, 4 KB a strongly consistent read unit. Ours runs as a driver runs it:",
-        "alone on its thread.",
+        "Made by `make bench-checkpoints`. Workload W: each turn is agent, tool, agent with four messages of about",
+        "1 KB in a `messages` channel with `add_messages`. Every request is counted before an in-process moto server;",
+        "units follow AWS's sizing rules: 1 KB a write unit, 4 KB a strongly consistent read unit. Ours runs as a",
+        "driver runs it: alone on its thread.",
         "",
     ]
 

@@ -111,7 +111,7 @@ def cpu_ratios() -> dict[str, float]:
     usage = {"input_tokens": 1000, "output_tokens": 250, "total_tokens": 1250}
 
     def message(name: str) -> AIMessage:
-        return AIMessage(prose(source, MESSAGE_BYTES), id=name, usage_metadata=usage)  # type: ignore[arg-type]
+        return AIMessage(prose(source, MESSAGE_BYTES), id=name, usage_metadata=usage)
 
     messages = [message(str(number)) for number in range(75)]
     theirs = least(lambda: timed(20, lambda: serde.dumps_typed(messages)))
@@ -142,8 +142,9 @@ def new_saver() -> DynamoDBSaver:
 
 def put(saver: DynamoDBSaver, parent: Any, value: list[Any]) -> Any:
     """Append a super-step whose one channel has this value; returns what the next one goes on from."""
+    before: Any
     config, before = parent or (CONFIG, empty_checkpoint())
-    config = {"configurable": {"checkpoint_ns": "", **config["configurable"]}}
+    config["configurable"].setdefault("checkpoint_ns", "")
     checkpoint = create_checkpoint(before, None, 1)
     version = saver.get_next_version(before["channel_versions"].get("messages"), None)
     checkpoint["channel_versions"] = {"messages": version}
