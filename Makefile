@@ -64,6 +64,13 @@ build: setup-sam ## check the template and build the artefact (TARGET=host: one 
 build-%Function:
 	$(BUILD_PYTHON) infra/build.py --target $(TARGET) $(ARTIFACTS_DIR)
 
+bench-checkpoints: setup ## what a turn costs, ours and langgraph-checkpoint-aws (some minutes)
+	$(PYTHON) -m venv $(VENV)-peer
+	$(VENV)-peer/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		langgraph-checkpoint-aws langgraph 'moto[dynamodb,server]' boto3
+	$(BIN)/python -m tests.bench.checkpoints $(VENV)-peer/bin/python docs/benchmarks.md
+	rm -rf $(VENV)-peer
+
 constraints: ## pin again what .[dev] resolves to
 	$(PYTHON) -m venv $(VENV)-pins
 	$(VENV)-pins/bin/python -m pip install --quiet --disable-pip-version-check --upgrade '.[dev]'

@@ -28,9 +28,9 @@ class Oracle(InMemorySaver):
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         for namespace, checkpoints in self.storage[source_thread_id].items():
             self.storage[target_thread_id][namespace].update(checkpoints)
-        for (thread, *rest), writes in list(self.writes.items()):
+        for (thread, namespace, checkpoint_id), writes in list(self.writes.items()):
             if thread == source_thread_id:
-                self.writes[(target_thread_id, *rest)] = dict(writes)  # type: ignore[index]
+                self.writes[target_thread_id, namespace, checkpoint_id] = dict(writes)
         for (thread, namespace, channel, version), blob in list(self.blobs.items()):
             if thread == source_thread_id:
                 self.blobs[target_thread_id, namespace, channel, version] = blob
