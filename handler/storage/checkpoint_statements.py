@@ -37,7 +37,7 @@ TARGET = "t"
 """How many slots before a mark the state is that it makes the current one; absent: none."""
 
 ADOPTED = "a"
-"""The keys of the pending writes that a mark leaves standing, without what all of a slot have in common."""
+"""The pending writes that a mark leaves standing: digests of their keys, one after the other."""
 
 KNOWN = "q"
 """How many slots behind their checkpoint the last one was that the putter of pending writes knew."""

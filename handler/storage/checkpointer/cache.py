@@ -29,8 +29,11 @@ class StateCache:
             return self._states.get(key)
 
     def put(self, key: Key, state: State) -> None:
-        """Remember a state in place of an older one."""
+        """Remember a state in place of an older one; a reader that comes late does not undo what was written since."""
         with self._lock:
+            known = self._states.get(key)
+            if known is not None and known.seq > state.seq:
+                return
             self._drop(key)
             if state.size > self.max_bytes:
                 return

@@ -14,9 +14,9 @@ from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.reading import LogReader, Tail
-from handler.storage.checkpointer.records import RESET, BodyWriter, hidden_attribute, id_attribute, number
+from handler.storage.checkpointer.records import RESET, BodyWriter, hidden_attribute, id_attribute, number, write_digest
 from handler.storage.checkpointer.state import OWN_FIELDS, State, Write, next_channels, record_body
-from handler.storage.keys import PK, SK, WRITES_MARK, record_sk, writes_number, writes_sk
+from handler.storage.keys import PK, SK, record_sk, writes_number, writes_sk
 from handler.storage.table import ConditionRefused, Table
 
 SLACK_BYTES = 4096
@@ -112,6 +112,7 @@ class Log:
         """Slot and number of stored writes of the checkpoints seen last."""
 
         self.held: list[Held] = []
+        self.storing: list[Held] = []
         self.loaded: dict[str, State] = {}
         """The states read last by their id: parents of forks."""
 
@@ -329,6 +330,15 @@ class Log:
 
     # ------------------------------------------------------------------ pending writes
 
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            return not self.held and not self.storing and self.failure is None
+        finally:
+            self.lock.release()
+
     def hold(self, held: Held) -> None:
         """Take writes in charge; they are durable once `held.done` is."""
         with self.gate:
@@ -350,60 +360,71 @@ class Log:
         with self.gate:
             if held in self.held:
                 self.held.remove(held)
+                self.storing.append(held)
                 return True
             return False
 
-    def placed(self) -> list[Held]:
-        """Claim all held writes whose checkpoint has its slot."""
+    def store_held(self) -> None:
+        """Make all writes durable whose checkpoint has its slot; return when those under way are."""
         with self.gate:
             ready = [held for held in self.held if held.checkpoint_id in self.places]
             self.held = [held for held in self.held if held.checkpoint_id not in self.places]
-        return ready
+            under_way = list(self.storing)
+        self._store_all(ready)
+        for held in under_way:
+            held.done.result()
 
     def _store_all(self, batch: Sequence[Held]) -> None:
+        errors: list[Exception] = []
         for held in batch:
-            self.store(held)
+            try:
+                self.store(held)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def store(self, held: Held) -> None:
-        """Store writes as an item of their own."""
+        """Store writes as an item of their own; many may be under way at once."""
         try:
-            with self.lock:
-                self._store(held)
+            self._store(held)
         except BaseException as error:
             held.fail(error)
             raise
+        finally:
+            with self.gate:
+                if held in self.storing:
+                    self.storing.remove(held)
         held.finish()
 
     def _store(self, held: Held) -> None:
         body = held.codec.seal([write.packed() for write in held.writes])
-        tail_seq = self.tail.seq if self.tail else 0
         first = held.writes[0]
         while True:
-            seq, count = self.places[held.checkpoint_id]
-            sk = writes_sk(self.namespace, seq, first.path, first.task_id, self.epoch, count)
+            with self.gate:
+                seq, count = self.places[held.checkpoint_id]
+                self.places[held.checkpoint_id] = (seq, count + 1)
+                known = max((self.tail.seq if self.tail else 0) - seq, 0)
+                epoch = self.epoch
+            sk = writes_sk(self.namespace, seq, first.path, first.task_id, epoch, count)
             attributes = {
                 statements.ID: {"S": f"{self.owner}{id(held):x}"},
-                statements.EPOCH: {"N": str(self.epoch)},
-                statements.KNOWN: {"N": str(max(tail_seq - seq, 0))},
+                statements.EPOCH: {"N": str(epoch)},
+                statements.KNOWN: {"N": str(known)},
                 **({statements.RUN: id_attribute(held.run_id)} if held.run_id else {}),
                 **self.writer.attributes(sk, body),
             }
-            with self.gate:
-                self.places[held.checkpoint_id] = (seq, count + 1)
             try:
-                self.table.put(statements.take_slot(self.pk, sk, attributes))
-            except ConditionRefused as refused:
-                if not is_ours(refused.item, attributes):
-                    self.writer.discard(sk, attributes)
-                    continue
+                self._take_slot(sk, attributes)
+            except SlotTaken:
+                continue
             break
         self.appended = self.appended or first.task_id != NULL_TASK_ID
-        tail = self.tail
-        if tail is not None and tail.state is not None and tail.state.id == held.checkpoint_id:
-            item = {PK: {"S": self.pk}, SK: {"S": sk}, **attributes}
-            with self.gate:
+        with self.gate:
+            tail = self.tail
+            if tail is not None and tail.state is not None and tail.state.id == held.checkpoint_id:
                 tail.writes.extend(held.writes)
-                tail.items.append(item)
+                tail.items.append({PK: {"S": self.pk}, SK: {"S": sk}, **attributes})
                 tail.weight += len(body) + ITEM_OVERHEAD
 
     # ------------------------------------------------------------------ marks
@@ -413,7 +434,7 @@ class Log:
         kind: str,
         tail: Tail,
         target: int | None,
-        adopted: Sequence[str],
+        adopted: bytes,
         *,
         epoch: int = 0,
         floor: int | None = None,
@@ -425,7 +446,7 @@ class Log:
             statements.ID: {"S": uuid4().hex[:12]},
             statements.EPOCH: {"N": str(epoch or self.own_epoch or tail.epoch)},
             statements.KIND: {"S": kind},
-            statements.ADOPTED: {"L": [{"S": name} for name in adopted]},
+            **({statements.ADOPTED: {"B": adopted}} if adopted else {}),
             **({statements.TARGET: {"N": str(seq - target)}} if target else {}),
             **({statements.FLOOR: {"N": str(seq - floor)}} if floor else {}),
             **({statements.HIDDEN: hidden_attribute(seq, hidden)} if hidden else {}),
@@ -439,9 +460,9 @@ def place_of(tail: Tail) -> int | None:
     return tail.state.seq if tail.state else None
 
 
-def adoptable(items: Sequence[Mapping[str, Any]]) -> list[str]:
+def adoptable(items: Sequence[Mapping[str, Any]]) -> bytes:
     """The names under which a mark adopts pending writes."""
-    return [item[SK]["S"].partition(WRITES_MARK)[2] for item in items]
+    return b"".join(write_digest(item) for item in items)
 
 
 def outweighed(state: State) -> bool:

@@ -110,7 +110,7 @@ def bury(table: Table, pk: str, namespace: str, items: Sequence[Item], epoch: in
     if newest.get(statements.KIND, {}).get("S") == TOMBSTONE:
         return [newest[SK]["S"]]
     # Without a lease nobody else may go on under the last epoch: whoever held it is refused when it reads again.
-    Log(table, pk, namespace, epoch).mark(TOMBSTONE, tail, None, (), epoch=epoch or tail.epoch + 1)
+    Log(table, pk, namespace, epoch).mark(TOMBSTONE, tail, None, b"", epoch=epoch or tail.epoch + 1)
     return [record_sk(namespace, tail.seq + 1)]
 
 
@@ -158,7 +158,7 @@ class Rewriter:
             writes = [item for e in kept for item in e.writes if read_id(item, statements.RUN) in run_ids]
             if not doomed and not writes:
                 return
-            adopted = adoptable([item for item in kept[0].writes if item not in writes]) if kept else []
+            adopted = adoptable([item for item in kept[0].writes if item not in writes]) if kept else b""
             target = kept[0].seq if kept else None
             try:
                 for entry, below in pairwise(entries):

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
-from handler.storage.checkpointer.records import FENCE, RESET, Entry, Mark, Slot, build_states, number
+from handler.storage.checkpointer.records import FENCE, RESET, Entry, Mark, Slot, build_states, number, write_digest
 from handler.storage.checkpointer.state import State, Write, settled_writes
-from handler.storage.keys import SK, WRITES_MARK, log_end_sk, record_sk, slot_end_sk, slot_items_sk, slot_of
+from handler.storage.keys import SK, log_end_sk, record_sk, slot_end_sk, slot_items_sk, slot_of
 from handler.storage.table import Item, Table
 
 PROBE = 6
@@ -219,8 +219,7 @@ class LogReader:
 def counts(item: Item, seq: int, marks: list[Mark]) -> bool:
     """Whether pending writes were put by someone who knew of every mark after them, or were adopted by it."""
     known = seq + number(item, statements.KNOWN)
-    name = item[SK]["S"].partition(WRITES_MARK)[2]
-    return all(known >= mark.seq or name in mark.adopted for mark in marks)
+    return all(known >= mark.seq or write_digest(item) in mark.adopted for mark in marks)
 
 
 def merged_writes(codec: Codec, above: Entry | None, checkpoint_id: str) -> list[Write]:

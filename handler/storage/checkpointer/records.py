@@ -1,5 +1,6 @@
 """Items of a log: a record, a mark, pending writes and their chunks, to DynamoDB and back."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,8 @@ CHUNK_BYTES = 380 * 1024
 
 MAX_BODY_BYTES = 64 * CHUNK_BYTES
 """The largest body, compressed: 23.75 MB."""
+
+DIGEST_BYTES = 8
 
 FENCE, RESET, TOMBSTONE = "fence", "reset", "tombstone"
 """Kinds of marks: a takeover · back to an earlier state · nothing before this."""
@@ -54,7 +57,8 @@ class Mark:
     target: int
     """The sequence number of the state that is current after it; 0: there is none."""
 
-    adopted: frozenset[str]
+    adopted: frozenset[bytes]
+    """Digests of the keys of the pending writes that it leaves standing."""
 
     floor: int
     """The slot that the history begins with; 0: the first one."""
@@ -66,13 +70,13 @@ class Mark:
     def of(cls, slot: Slot, kind: str) -> "Mark":
         record = slot.record or {}
         back = number(record, statements.TARGET)
-        adopted = frozenset(entry["S"] for entry in record.get(statements.ADOPTED, {}).get("L", []))
+        digests = bytes(record.get(statements.ADOPTED, {}).get("B", b""))
         return cls(
             seq=slot.seq,
             kind=kind,
             epoch=number(record, statements.EPOCH),
             target=slot.seq - back if back else 0,
-            adopted=adopted,
+            adopted=frozenset(digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)),
             floor=slot.seq - number(record, statements.FLOOR) if statements.FLOOR in record else 0,
             hidden=[slots_between(slot.seq, entry["S"]) for entry in record.get(statements.HIDDEN, {}).get("L", [])],
         )
@@ -109,6 +113,11 @@ class Entry:
         """The writes stored as items of their own, in the order in which they were put."""
         items = sorted(self.writes, key=lambda item: item[SK]["S"].rpartition("#")[2])
         return [Write(*packed) for item in items for packed in codec.open(read_body(item, self.slot.chunks))]
+
+
+def write_digest(item: Mapping[str, Any]) -> bytes:
+    """What a mark names pending writes by: short, for a fan-out may have left thousands."""
+    return hashlib.sha256(item[SK]["S"].partition(WRITES_MARK)[2].encode()).digest()[:DIGEST_BYTES]
 
 
 def slots_between(seq: int, distances: str) -> range:

@@ -4,8 +4,7 @@ import asyncio
 import builtins
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -55,6 +54,9 @@ HOLD_SECONDS = 0.005
 PATIENCE_SECONDS = 60.0
 """How long writes wait for the put of their checkpoint, which LangGraph may start later than them."""
 
+MAX_LOGS = 1024
+"""Logs that a saver keeps in mind."""
+
 CACHE_BYTES = 64 * 1024 * 1024
 
 EXECUTOR = ThreadPoolExecutor(max_workers=32, thread_name_prefix="checkpointer")
@@ -84,6 +86,13 @@ class Logs:
         self.logs: dict[tuple[str, str], Log] = {}
         self.leased: str | None = None
         """The thread that epoch and heads are about: the first one that the saver is used for."""
+
+    def forget_idle(self) -> None:
+        """Make room for one more log; of a saver that lives long, those used first go first."""
+        if len(self.logs) >= MAX_LOGS:
+            idle = next((place for place, log in self.logs.items() if log.is_idle()), None)
+            if idle is not None:
+                self.logs.pop(idle)
 
 
 class DynamoDBSaver(BaseCheckpointSaver[int]):
@@ -125,6 +134,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
                 logs.leased = thread_id
             log = logs.logs.get((thread_id, namespace))
             if log is None:
+                logs.forget_idle()
                 epoch = self.epoch if thread_id == logs.leased else 0
                 log = Log(logs.table, thread_pk(logs.tenant, thread_id), namespace, epoch)
                 logs.logs[thread_id, namespace] = log
@@ -148,7 +158,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         tail = log.load(codec, cached)
         if log.namespace and tail.epoch and is_dead(tail, self._root_tail(thread_id, fresh=fresh)):
             if log.own_epoch:
-                log.mark(RESET, tail, None, ())
+                log.mark(RESET, tail, None, b"")
                 return log.load(codec, None)
             return log.accept(Tail(seq=tail.seq, epoch=tail.epoch))
         if tail.state is not None:
@@ -190,7 +200,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         codec = Codec(self.serde)
         checkpoint_id = get_checkpoint_id(config)
         with log.lock:
-            self._store_held(log)
+            log.store_held()
             if checkpoint_id is None or (log.tail is not None and self._trusted(thread_id)):
                 tail = self._tail(log, thread_id, fresh=True)
                 if tail.state is not None and checkpoint_id in (None, tail.state.id):
@@ -240,7 +250,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
     ) -> Iterator[CheckpointTuple]:
         log = self._log(thread_id, namespace)
         codec = Codec(self.serde)
-        self._store_held(log)
+        log.store_held()
         if namespace and self._tail(log, thread_id, fresh=True).state is None:
             return
         bound = get_checkpoint_id(before) if before else None
@@ -284,10 +294,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         """Store what a task wrote; it is durable on return, in the next record or as an item of its own."""
         for step in self._put_writes(config, writes, task_id, task_path):
             if isinstance(step, Wait):
-                try:
-                    step.future.result(step.seconds)
-                except FutureTimeout:
-                    continue
+                wait({step.future}, step.seconds)
             else:
                 step()
 
@@ -298,10 +305,9 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
         for step in self._put_writes(config, writes, task_id, task_path):
             if isinstance(step, Wait):
                 waited = asyncio.wrap_future(step.future)
-                try:
-                    await asyncio.wait_for(asyncio.shield(waited), step.seconds)
-                except TimeoutError:
-                    continue
+                # The futures tell those who ask for their results; one that is not asked any more is no news.
+                waited.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.wait({waited}, timeout=step.seconds)
             else:
                 await in_thread(step)
 
@@ -324,7 +330,9 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
                 yield Wait(held.placed, PATIENCE_SECONDS)
             if not held.placed.done():
                 yield lambda: self._locate(log, thread_id, held)
-            held.placed.result(0)
+            if not held.placed.done() and log.claim(held):
+                held.fail(StorageUnavailable(f"Checkpoint {checkpoint_id} was never put, its writes came alone"))
+            held.placed.result()
         started = self.clock()
         while not held.done.done() and (left := started + self.hold - self.clock()) > 0:
             yield Wait(held.done, left)
@@ -332,7 +340,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             yield lambda: log.store(held)
         if not held.done.done():
             yield Wait(held.done, None)
-        held.done.result(0)
+        held.done.result()
 
     def _locate(self, log: Log, thread_id: str, held: Held) -> None:
         """Find the slot of a checkpoint that this saver has neither read nor written."""
@@ -350,13 +358,9 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             logs = list(self._logs.logs.values())
         for log in logs:
             with log.lock:
-                self._store_held(log)
+                log.store_held()
                 if isinstance(log.failure, LeaseLost | StorageUnavailable):
                     raise log.failure
-
-    def _store_held(self, log: Log) -> None:
-        for held in log.placed():
-            log.store(held)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -366,7 +370,7 @@ class DynamoDBSaver(BaseCheckpointSaver[int]):
             return {}
         thread_id, namespace = place_of(config)
         log = self._log(thread_id, namespace)
-        self._store_held(log)
+        log.store_held()
         return delta_history(Codec(self.serde), log.reader, get_checkpoint_id(config), channels)
 
     # ------------------------------------------------------------------ changing hands

@@ -1,12 +1,13 @@
 """A checkpoint as the log holds it: serialised channels, and the difference between two of them."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, writes_sort_key
 
-from handler.storage.checkpointer.codec import Codec, Typed, fingerprint
+from handler.storage.checkpointer.codec import Codec, Typed, packed_rows
 
 Body = dict[str, Any]
 """What `Codec.seal` packs."""
@@ -35,16 +36,34 @@ class Elements:
     """A list channel's value, serialised element by element."""
 
     parts: tuple[bytes, ...]
-
-    prints: tuple[bytes | None, ...] = field(compare=False)
-    """Fingerprints of the objects last seen to have these bytes, where known."""
-
     size: int = field(compare=False)
 
+    rows: "Rows | None" = field(compare=False)
+    """What the objects looked like that were last seen to have these bytes, if that is known."""
+
     @classmethod
-    def of(cls, parts: Sequence[bytes], prints: Sequence[bytes | None] | None = None) -> "Elements":
-        known = tuple(prints) if prints is not None else (None,) * len(parts)
-        return cls(tuple(parts), known, sum(map(len, parts)) + 64 * len(parts) + 8)
+    def of(cls, parts: Sequence[bytes], rows: "Rows | None" = None) -> "Elements":
+        return cls(tuple(parts), sum(map(len, parts)) + 33 * len(parts) + 8, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The digest of a list's `packed_rows`, by which a longer list is seen to start with the same elements."""
+
+    length: int
+    digest: bytes
+
+    def grown(self, packed: bytes) -> "Rows | None":
+        """The digest of packed rows that start with these; None if they do not."""
+        digest = hashlib.sha256(packed[: self.length])
+        if digest.digest() != self.digest:
+            return None
+        digest.update(packed[self.length :])
+        return Rows(len(packed), digest.digest())
+
+    @classmethod
+    def of(cls, packed: bytes | None) -> "Rows | None":
+        return cls(len(packed), hashlib.sha256(packed).digest()) if packed is not None else None
 
 
 Stored = Value | Elements
@@ -139,25 +158,20 @@ def change_channel(codec: Codec, old: Stored | None, value: Any) -> tuple[Stored
 
 
 def change_list(codec: Codec, old: Elements, value: list[Any]) -> tuple[Elements, int] | None:
-    """The list's elements and how many of the old ones they start with, by their bytes."""
-    parts: list[bytes] = []
-    prints: list[bytes | None] = []
-    keep = 0
-    for place, element in enumerate(value):
-        mark = fingerprint(element)
-        comparable = keep == place < len(old.parts)
-        if comparable and mark is not None and mark == old.prints[place]:
-            part: bytes | None = old.parts[place]
-        else:
-            part = codec.dump_element(element)
+    """The list's elements and how many of the old ones they start with, by their bytes; None: they have none."""
+    packed = packed_rows(value)
+    grown = old.rows.grown(packed) if packed is not None and old.rows is not None else None
+    keep = len(old.parts) if grown else 0
+    parts = list(old.parts[:keep])
+    for element in value[keep:]:
+        part = codec.dump_element(element)
         if part is None:
             return None
-        if comparable and part == old.parts[place]:
-            part = old.parts[place]
+        if keep == len(parts) < len(old.parts) and part == old.parts[keep]:
+            part = old.parts[keep]
             keep += 1
         parts.append(part)
-        prints.append(mark)
-    return Elements.of(parts, prints), keep
+    return Elements.of(parts, grown or Rows.of(packed)), keep
 
 
 def apply_change(old: Stored | None, change: Sequence[Any]) -> Stored | None:
@@ -171,7 +185,7 @@ def apply_change(old: Stored | None, change: Sequence[Any]) -> Stored | None:
         return Elements.of(change[1])
     if not isinstance(old, Elements):
         raise TypeError("a splice without the list it starts from")
-    return Elements.of([*old.parts[: change[1]], *change[2]], [*old.prints[: change[1]], *(None for _ in change[2])])
+    return Elements.of([*old.parts[: change[1]], *change[2]])
 
 
 def full_change(value: Stored) -> list[Any]:
