@@ -175,7 +175,9 @@ def starts_the_third(world: World) -> bool:
 
 
 def takes_the_first_over(world: World) -> bool:
-    return world.runs.take_over(run_of(1), world.lease(), world.thread) is not None
+    run = run_of(1)
+    seen = world.runs.get(run.tenant, run.thread_id, run.run_id) or run
+    return world.runs.take_over(seen, world.lease(), world.thread) is not None
 
 
 def takes_it_over_as_seen_before(world: World) -> bool:
