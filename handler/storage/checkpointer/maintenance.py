@@ -10,7 +10,7 @@ from handler.errors import LeaseLost
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.log import Log, SlotTaken, adoptable, is_ours
-from handler.storage.checkpointer.reading import LogReader, Span, Tail, merged_writes
+from handler.storage.checkpointer.reading import PROBE, LogReader, Span, Tail, merged_writes
 from handler.storage.checkpointer.records import (
     FENCE,
     RESET,
@@ -25,8 +25,10 @@ from handler.storage.checkpointer.records import (
 from handler.storage.checkpointer.state import State, record_body
 from handler.storage.keys import (
     CHECKPOINT_PREFIX,
+    CHECKPOINTS_FIRST,
     PK,
     SK,
+    log_end_sk,
     log_namespace,
     log_prefix,
     record_sk,
@@ -40,10 +42,15 @@ RUNS_A_SCAN = 50
 """Run ids that one filter names; DynamoDB takes 100 operands."""
 
 
-def thread_keys(table: Table, pk: str) -> dict[str, list[Item]]:
+def subgraph_keys(table: Table, pk: str) -> dict[str, list[Item]]:
+    """All items of the logs of a thread's subgraphs."""
+    return thread_keys(table, pk, low=log_end_sk(""))
+
+
+def thread_keys(table: Table, pk: str, low: str = CHECKPOINTS_FIRST) -> dict[str, list[Item]]:
     """All items of a thread's logs by namespace, root first, each with the attributes that tell them apart."""
     found: dict[str, list[Item]] = defaultdict(list)
-    for item in table.query(statements.read_keys(pk)):
+    for item in table.query(statements.read_keys(pk, low)):
         found[log_namespace(item[SK]["S"])].append(item)
     return dict(sorted(found.items()))
 
@@ -247,10 +254,9 @@ def run_logs(table: Table, tenant: str, run_ids: Sequence[str]) -> dict[str, set
 
 def copy_thread(table: Table, source: str, target: str) -> None:
     """Copy the history of a thread behind that of another; the root's newest record comes last, by its slot."""
-    there = thread_keys(table, target)
     for namespace in sorted(thread_keys(table, source), reverse=True):
-        records = [item for item in there.get(namespace, []) if is_record(item)]
-        offset = slot_of(records[-1][SK]["S"])[0] if records else 0
+        newest_there = next(LogReader(table, target, namespace).slots(Span(limit=PROBE)), None)
+        offset = newest_there.seq if newest_there else 0
         entries = list(LogReader(table, source, namespace).history(Span()))[::-1]
         if not entries:
             continue

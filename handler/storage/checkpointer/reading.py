@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from handler.storage import checkpoint_statements as statements
+from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.records import FENCE, RESET, Entry, Mark, Slot, build_states, number, write_digest
 from handler.storage.checkpointer.state import State, Write, settled_writes
@@ -58,6 +59,14 @@ class Tail:
 
     weight: int = 0
     """Stored bytes of those items and of marks."""
+
+    def add(self, writes: list[Write], item: Item, size: int) -> None:
+        """Take note of an item of pending writes, unless the tail was read with it."""
+        if any(known[SK] == item[SK] for known in self.items):
+            return
+        self.items.append(item)
+        self.writes.extend(writes)
+        self.weight += size
 
 
 class LogReader:
@@ -171,6 +180,8 @@ class LogReader:
         above: Entry | None = None
         chain: list[Entry] = []
         for entry in self.history(span):
+            if not chain and above is None:
+                move_uuid6_clock_past(entry.id)
             if not chain and entry.id != checkpoint_id:
                 above = entry
                 span.limit = None
@@ -198,6 +209,8 @@ class LogReader:
             span = Span(limit=first_page)
             segment: list[Entry] = []
             for entry in self.history(span, high):
+                if above is None and not segment:
+                    move_uuid6_clock_past(entry.id)
                 segment.append(entry)
                 if entry.base != entry.seq:
                     if wanted is not None:

@@ -10,6 +10,9 @@ from handler.storage.checkpointer.records import FENCE, RESET, Entry, number, re
 from handler.storage.keys import SK, slot_of
 from handler.storage.table import Item
 
+RUN_PAGE = 50
+"""Items of a page when the first record of a run is looked for."""
+
 Namespaces = dict[str, list[Item]]
 """The keys of a thread's logs, by namespace."""
 
@@ -30,7 +33,7 @@ def fence(root: Log, codec: Codec, namespaces: Callable[[], Namespaces], log_of:
         adopted = adoptable(tail.items)
         since = tail.state.epoch if tail.state else 0
         for namespace, items in namespaces().items():
-            if namespace and since <= newest_epoch(items) < root.epoch:
+            if since <= newest_epoch(items) < root.epoch:
                 fence_log(log_of(namespace), codec)
         try:
             root.mark(FENCE, tail, place_of(tail), adopted)
@@ -63,7 +66,7 @@ def rollback(log: Log, codec: Codec, run_id: str) -> None:
     """Make the state before a run's first record the current one again, and its records no part of the history."""
     while True:
         tail = log.load(codec, None)
-        target, found = before_run(log.reader.history(Span()), run_id)
+        target, found = before_run(log.reader.history(Span(limit=RUN_PAGE)), run_id)
         if not found:
             return
         writes = target.writes if target else []
