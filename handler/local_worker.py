@@ -52,6 +52,12 @@ class LocalWorker:
         self._slots.release()
         error = future.exception()
         if error is None:
-            threading.Thread(target=self.wakes.done, args=(receipt,), daemon=True).start()
+            threading.Thread(target=self._acknowledge, args=(receipt,), daemon=True).start()
         else:
             log.error("message failed", exc_info=error)
+
+    def _acknowledge(self, receipt: str) -> None:
+        try:
+            self.wakes.done(receipt)
+        except StorageUnavailable as error:  # it comes again, and finds its run ended
+            log.warning("acknowledgement failed", extra={"error": type(error).__name__})

@@ -67,7 +67,10 @@ class SqsWakes:
 
     def done(self, receipt: str) -> None:
         """Take a message off the queue for good."""
-        self.client.delete_message(QueueUrl=self.queue_url, ReceiptHandle=receipt)
+        try:
+            self.client.delete_message(QueueUrl=self.queue_url, ReceiptHandle=receipt)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageUnavailable(f"SQS DeleteMessage failed: {type(error).__name__}") from error
 
 
 class NoWakes:
