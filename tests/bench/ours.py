@@ -119,7 +119,8 @@ def cpu_ratios() -> dict[str, float]:
     def next_ones(count: int) -> float:
         saver = new_saver()
         parent = put(saver, None, messages)
-        states = [[*messages, *(message(f"new-{number}") for number in range(last + 1))] for last in range(count)]
+        more = [message(f"new-{number}") for number in range(count)]
+        states = [[*messages, *more[: last + 1]] for last in range(count)]
         started = time.process_time()
         for state in states:
             parent = put(saver, parent, state)

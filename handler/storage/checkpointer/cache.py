@@ -35,10 +35,10 @@ class StateCache:
             if known is not None and known.seq > state.seq:
                 return
             self._drop(key)
-            if state.size > self.max_bytes:
+            if state.footprint > self.max_bytes:
                 return
             self._states[key] = state
-            self.bytes += state.size
+            self.bytes += state.footprint
             while self.bytes > self.max_bytes:
                 self._drop(next(iter(self._states)))
 
@@ -50,4 +50,4 @@ class StateCache:
     def _drop(self, key: Key) -> None:
         state = self._states.pop(key, None)
         if state is not None:
-            self.bytes -= state.size
+            self.bytes -= state.footprint

@@ -10,11 +10,13 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from handler.storage.checkpointer.dictionary import DICTIONARY_1
+
 Typed = tuple[str, bytes]
 """What a serde makes of a value: the name of the format, and the bytes."""
 
-DEFLATED = b"\x01"
-CIPHERED = b"\x02"
+DEFLATED, CIPHERED, DEFLATED_WITH_1 = b"\x01", b"\x02", b"\x03"
+"""The first byte of a sealed body: deflated · encrypted · deflated with the first dictionary."""
 
 LEVEL = 6
 """Deflate level of a small body, where the price is paid per started KB and the CPU per call."""
@@ -82,7 +84,7 @@ class Codec:
     def seal(self, body: Any) -> bytes:
         """Pack, compress and, with a cipher, encrypt the body of an item."""
         packed = ormsgpack.packb(body, option=ormsgpack.OPT_NON_STR_KEYS)
-        data = DEFLATED + zlib.compress(packed, LEVEL if len(packed) < FAST_FROM else FAST_LEVEL)
+        data = deflated(packed)
         if self.cipher is None:
             return data
         name, secret = self.cipher.encrypt(data)
@@ -95,7 +97,23 @@ class Codec:
                 raise ValueError("The checkpoint is encrypted and the checkpointer has no key")
             name, secret = ormsgpack.unpackb(data[1:])
             data = self.cipher.decrypt(name, secret)
-        return ormsgpack.unpackb(zlib.decompress(data[1:]), option=ormsgpack.OPT_NON_STR_KEYS)
+        return ormsgpack.unpackb(inflated(data), option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+def deflated(packed: bytes) -> bytes:
+    """Compress: a small body well and with a dictionary, a large one fast."""
+    if len(packed) >= FAST_FROM:
+        return DEFLATED + zlib.compress(packed, FAST_LEVEL)
+    deflater = zlib.compressobj(LEVEL, zdict=DICTIONARY_1)
+    return DEFLATED_WITH_1 + deflater.compress(packed) + deflater.flush()
+
+
+def inflated(data: bytes) -> bytes:
+    """Undo `deflated`."""
+    if data[:1] == DEFLATED:
+        return zlib.decompress(data[1:])
+    inflater = zlib.decompressobj(zdict=DICTIONARY_1)
+    return inflater.decompress(data[1:]) + inflater.flush()
 
 
 def list_header(length: int) -> bytes:
@@ -106,17 +124,10 @@ def list_header(length: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def is_message(module: str) -> bool:
-    """Whether a class of this module is one of LangChain's messages: plain fields, and nothing else is serialised."""
-    return module.startswith("langchain_core.messages.")
-
-
-def packed_row(element: Any) -> list[Any]:
-    """An element in a form that packs without serialising it."""
-    cls = type(element)
-    if is_message(cls.__module__):
-        return [cls.__name__, element.__dict__, element.__pydantic_extra__]
-    return [element]
+def message_name(cls: Any) -> str | None:
+    """The name of a message class of LangChain's, which has plain fields and nothing else that is serialised."""
+    name: str = cls.__name__
+    return name if cls.__module__.startswith("langchain_core.messages.") else None
 
 
 def packed_rows(elements: Sequence[Any]) -> bytes | None:
@@ -124,7 +135,11 @@ def packed_rows(elements: Sequence[Any]) -> bytes | None:
 
     Equal bytes mean equal serialised elements, and cost a fifth of those for messages, which long lists are made of.
     """
-    rows = [packed_row(element) for element in elements]
+    rows: list[Any] = []
+    for element in elements:
+        cls: Any = type(element)
+        name = message_name(cls)
+        rows += (0, element) if name is None else (name, element.__dict__, element.__pydantic_extra__)
     try:
         packed = ormsgpack.packb(rows, option=EXACT)
     except (TypeError, ValueError):

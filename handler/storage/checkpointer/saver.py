@@ -217,8 +217,9 @@ class DynamoDBSaver(TwoFaces):
             if not held.placed.done():
                 log.pending.drop(held, StorageUnavailable(f"Checkpoint {checkpoint_id} was never put, only its writes"))
             held.placed.result()
-        started = self.clock()
-        while not held.done.done() and (left := started + self.hold - self.clock()) > 0:
+        # A run that asks or fails puts no checkpoint after it.
+        until = self.clock() + (0 if any(write.idx < 0 for write in held.writes) else self.hold)
+        while not held.done.done() and (left := until - self.clock()) > 0:
             yield Wait(held.done, left)
         if log.pending.claim(held):
             yield lambda: log.pending.store(held)

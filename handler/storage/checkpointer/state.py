@@ -1,8 +1,8 @@
 """A checkpoint as the log holds it: serialised channels, and the difference between two of them."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, writes_sort_key
@@ -38,32 +38,12 @@ class Elements:
     parts: tuple[bytes, ...]
     size: int = field(compare=False)
 
-    rows: "Rows | None" = field(compare=False)
-    """What the objects looked like that were last seen to have these bytes, if that is known."""
+    rows: bytes | None = field(compare=False)
+    """The `packed_rows` of the objects that were last seen to have these bytes, if that is known."""
 
     @classmethod
-    def of(cls, parts: Sequence[bytes], rows: "Rows | None" = None) -> "Elements":
+    def of(cls, parts: Sequence[bytes], rows: bytes | None = None) -> "Elements":
         return cls(tuple(parts), sum(map(len, parts)) + 33 * len(parts) + 8, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The digest of a list's `packed_rows`, by which a longer list is seen to start with the same elements."""
-
-    length: int
-    digest: bytes
-
-    def grown(self, packed: bytes) -> "Rows | None":
-        """The digest of packed rows that start with these; None if they do not."""
-        digest = hashlib.sha256(packed[: self.length])
-        if digest.digest() != self.digest:
-            return None
-        digest.update(packed[self.length :])
-        return Rows(len(packed), digest.digest())
-
-    @classmethod
-    def of(cls, packed: bytes | None) -> "Rows | None":
-        return cls(len(packed), hashlib.sha256(packed).digest()) if packed is not None else None
 
 
 Stored = Value | Elements
@@ -84,7 +64,7 @@ class Write:
         return [self.path, self.task_id, self.idx, self.channel, self.kind, self.data]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """A checkpoint, serialised, with its place in the log."""
 
@@ -115,11 +95,17 @@ class State:
     measured: int
     """The serialised size it was measured at."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Serialised bytes, roughly."""
         skeleton = 24 * (len(self.versions) + sum(map(len, self.seen.values())))
         return 400 + skeleton + len(self.metadata[1]) + sum(v.size + len(k) for k, v in self.channels.items())
+
+    @property
+    def footprint(self) -> int:
+        """Bytes of memory, roughly."""
+        rows = (value.rows for value in self.channels.values() if isinstance(value, Elements))
+        return self.size + sum(len(packed) for packed in rows if packed is not None)
 
 
 def write_list(codec: Codec, writes: Sequence[tuple[str, Any]], task_id: str, path: str) -> list[Write]:
@@ -159,9 +145,9 @@ def change_channel(codec: Codec, old: Stored | None, value: Any) -> tuple[Stored
 
 def change_list(codec: Codec, old: Elements, value: list[Any]) -> tuple[Elements, int] | None:
     """The list's elements and how many of the old ones they start with, by their bytes; None: they have none."""
-    packed = packed_rows(value)
-    grown = old.rows.grown(packed) if packed is not None and old.rows is not None else None
-    keep = len(old.parts) if grown else 0
+    rows = packed_rows(value)
+    known = rows is not None and old.rows is not None and rows.startswith(old.rows)
+    keep = len(old.parts) if known else 0
     parts = list(old.parts[:keep])
     for element in value[keep:]:
         part = codec.dump_element(element)
@@ -171,7 +157,7 @@ def change_list(codec: Codec, old: Elements, value: list[Any]) -> tuple[Elements
             part = old.parts[keep]
             keep += 1
         parts.append(part)
-    return Elements.of(parts, grown or Rows.of(packed)), keep
+    return Elements.of(parts, rows), keep
 
 
 def apply_change(old: Stored | None, change: Sequence[Any]) -> Stored | None:

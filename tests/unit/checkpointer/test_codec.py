@@ -37,6 +37,31 @@ def test_a_body_comes_back_as_it_was_sealed(body: Any) -> None:
     assert codec().open(codec().seal(body)) == body
 
 
+FIXED_BODY: dict[str, Any] = {
+    "p": None,
+    "f": {"v": 4},
+    "m": ["msgpack", b"\x80"],
+    "c": {"messages": [1, [b"\xa2hi"]], "branch:to:agent": [0, "null", b""]},
+    "v": [{"messages": 1}, []],
+    "s": [{}, []],
+}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "0378bb404fc79f6b5b587060615a23305122a72446607a69825b318971e211e6451999e82e848702d0cf88e28411e4a9860900280627fb",
+        (
+            "0178016b5b587060615ae3c2329685b99396e716a7172426671f616c5898dcb42237b5b838313db57812e3c423cc8b3232d7271525e6"
+            "25675895e45b0185f34a26332cc92bcdc939c2b0b06c52235c35e38485c5931a260000280627fb"
+        ),
+    ],
+    ids=["with the first dictionary", "without one"],
+)
+def test_bodies_stored_in_earlier_forms_stay_readable(stored: str) -> None:
+    assert codec().open(bytes.fromhex(stored)) == FIXED_BODY
+
+
 def test_an_encrypted_body_holds_nothing_readable_and_needs_the_key() -> None:
     sealed = codec(KEY).seal({"secret": "the word is swordfish"})
     assert b"swordfish" not in sealed
