@@ -16,6 +16,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer import DynamoDBSaver
+from handler.storage.checkpointer.codec import Codec
+from handler.storage.checkpointer.state import change_channel
 from handler.storage.table import Table
 from tests.bench.metering import Meter, item_size
 from tests.bench.workload import CONFIG, MESSAGE_BYTES, THREAD, Workload, chat, line, measure, prose
@@ -119,8 +121,8 @@ def cpu_ratios() -> dict[str, float]:
     def next_ones(count: int) -> float:
         saver = new_saver()
         parent = put(saver, None, messages)
-        more = [message(f"new-{number}") for number in range(count)]
-        states = [[*messages, *more[: last + 1]] for last in range(count)]
+        new = [message(f"new-{number}") for number in range(count)]
+        states = [[*messages, *new[: number + 1]] for number in range(count)]
         started = time.process_time()
         for state in states:
             parent = put(saver, parent, state)
@@ -128,10 +130,16 @@ def cpu_ratios() -> dict[str, float]:
 
     nexts = least(lambda: next_ones(20))
     first = least(lambda: timed(5, lambda: put(new_saver(), None, messages)))
-    size = len(serde.dumps_typed(messages)[1])
+    codec = Codec(new_saver().serde)
+    stored, whole = change_channel(codec, None, messages)
+    longer = [*messages, message("new")]
     return {
-        "state_kb": size / 1024,
+        "state_kb": len(serde.dumps_typed(messages)[1]) / 1024,
         "serde_ms": theirs * 1000,
+        "bytes_ratio": least(lambda: timed(20, lambda: codec.seal(change_channel(codec, stored, longer)[1]))) / theirs,
+        "full_bytes_ratio": least(lambda: timed(20, lambda: codec.seal(change_channel(codec, None, messages)[1])))
+        / theirs,
+        "snapshot_ratio": least(lambda: timed(20, lambda: codec.seal(whole))) / theirs,
         "next_ratio": nexts / theirs,
         "first_ratio": first / theirs,
     }

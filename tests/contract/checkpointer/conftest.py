@@ -36,6 +36,12 @@ def new_moto_table(moto_engine: Engine) -> Iterator[NewTable]:
     yield from tables_on(moto_engine)
 
 
+@pytest.fixture
+def new_atomic_table(engine: Engine) -> Iterator[NewTable]:
+    """The same on the engine that is both atomic and fast."""
+    yield from tables_on(engine)
+
+
 def tables_on(engine: Engine) -> Iterator[NewTable]:
     names: list[str] = []
 

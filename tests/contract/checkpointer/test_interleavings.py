@@ -290,7 +290,7 @@ numbering = itertools.count(1)
 
 
 def stories(table: Table, first: str, second: str | None, fault: Fault) -> Iterator[int]:
-    """Tell a story for each request of the first writer's call; yields the number of each."""
+    """Tell a story for each request of the first writer's call, each in a tenant of its own; yields their numbers."""
     for at in itertools.count(1):
         story = Story(table, f"tenant-{next(numbering)}", first, second, fault, at)
         try:
@@ -311,18 +311,16 @@ COUNTED: dict[str, int] = {}
 
 
 @pytest.mark.parametrize("first", CALLS)
-def test_every_pair_of_calls_leaves_one_history(new_moto_table: NewTable, first: str) -> None:
-    table = new_moto_table()
-    told = sum(1 for second in CALLS for _ in stories(table, first, second, Fault.PAUSE))
+def test_every_pair_of_calls_leaves_one_history(new_atomic_table: NewTable, first: str) -> None:
+    told = sum(1 for second in CALLS for _ in stories(new_atomic_table(), first, second, Fault.PAUSE))
     COUNTED[f"pause/{first}"] = told
     assert told >= len(CALLS)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.PAUSE])
 @pytest.mark.parametrize("first", [call for call in CALLS if call != "read"])
-def test_every_fault_at_every_request_leaves_one_history(new_moto_table: NewTable, first: str, fault: Fault) -> None:
-    table = new_moto_table()
-    told = sum(1 for second in (None, "put", "delete") for _ in stories(table, first, second, fault))
+def test_every_fault_at_every_request_leaves_one_history(new_atomic_table: NewTable, first: str, fault: Fault) -> None:
+    told = sum(1 for second in (None, "put", "delete") for _ in stories(new_atomic_table(), first, second, fault))
     COUNTED[f"{fault}/{first}"] = told
     assert told >= 3
 
@@ -360,8 +358,8 @@ class Unconditional:
         return send(**rest)
 
 
-def test_a_saver_without_the_condition_would_be_caught(new_moto_table: NewTable) -> None:
-    table = new_moto_table()
+def test_a_saver_without_the_condition_would_be_caught(new_atomic_table: NewTable) -> None:
+    table = new_atomic_table()
     careless = Table(Unconditional(table.client), table.name)  # type: ignore[arg-type]
     with pytest.raises(AssertionError):
         list(stories(careless, "put", "put", Fault.PAUSE))
