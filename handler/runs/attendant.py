@@ -63,7 +63,7 @@ class Attendant:
         if claim is None:
             return
         try:
-            await self.driver.drive(claim, limit_s)
+            await self.driver.drive(claim, limit_s, whole=True)
         except LeaseLost:
             return  # whoever took the run over has a message of its own under way
 

@@ -96,13 +96,14 @@ class Driver:
         """Told on the graph loop which pending run is next, for those who wait for it in this process."""
         self._driving: dict[str, Drive] = {}
 
-    async def drive(self, claim: Claim, limit_s: float | None = None) -> Ended | HandedOn:
+    async def drive(self, claim: Claim, limit_s: float | None = None, *, whole: bool = False) -> Ended | HandedOn:
         """Bring the claimed run to its end, or on to the next driver when `limit_s` seconds are nearly over.
 
+        `whole`: these are all the seconds that any driver has, so that a run which gets nowhere in them never will.
         LeaseLost when another driver has taken over; its `partial` is what a waiter would have been told so far.
         StorageUnavailable when the log cannot be written: the lease runs out, and another driver goes on.
         """
-        drive = Drive(self, claim, limit_s)
+        drive = Drive(self, claim, limit_s, whole=whole)
         self._driving[claim.run.run_id] = drive
         try:
             return await drive.run()
@@ -124,11 +125,12 @@ class Driver:
 class Drive:
     """One claim being driven."""
 
-    def __init__(self, driver: Driver, claim: Claim, limit_s: float | None) -> None:
+    def __init__(self, driver: Driver, claim: Claim, limit_s: float | None, *, whole: bool) -> None:
         self.driver = driver
         self.limits = driver.limits
         self.claim = claim
         self.limit_s = limit_s
+        self.whole = whole
         modes = claim.run.kwargs.get("stream_mode") or []
         self.answer = Answer(interrupts_alone=INTERRUPTING_MODE in modes)
         self.stopped_by: str | None = None
@@ -214,7 +216,7 @@ class Drive:
         self._heads = dict(saver.heads)
         state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
         if outcome is None:
-            stuck = self.stopped_by == "deadline" and not saver.appended
+            stuck = self.whole and self.stopped_by == "deadline" and not saver.appended
             outcome = timed_out(state.next, self.limit_s) if stuck else None
         if outcome is None:
             return None

@@ -94,6 +94,7 @@ class Waiter:
         deadline = None if limit_s is None else loop.time() + limit_s
         claim = admitted.claim if admitted else None
         partial: Any = None
+        drives = admitted is not None
         event = self._turns.setdefault(run.run_id, asyncio.Event())
         try:
             poll_s = FIRST_POLL_S
@@ -103,12 +104,13 @@ class Waiter:
                         driven = await self.driver.drive(claim, None if deadline is None else deadline - loop.time())
                         if isinstance(driven, Ended):
                             return driven
+                        drives = False  # the time of this process is over: the next driver is a worker
                     current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
                     if current is None:
                         return await self._rolled_back(run, partial)
                     if current.ended:
                         return Ended(current, await self.answer_of(current))
-                    claim = await self._claim_turn(current) if admitted else None
+                    claim = await self._claim_turn(current) if drives else None
                 except LeaseLost as lost:
                     claim, partial = None, lost.partial
                 except StorageUnavailable:

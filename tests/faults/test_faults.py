@@ -1,0 +1,65 @@
+"""I1 to I7 under faults: every kind of fault at every storage and queue call of every scenario.
+
+The quick tests try every fifth fault of a scenario, another fifth in each; the slow ones try them all, and several
+faults at once. A violation says how to see it again: `Trials(scenario).once(Plan({call: fault}, seed))`.
+"""
+
+from itertools import islice
+
+import pytest
+
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.trials import TALLY, Tally, Trials, Violation
+from tests.faults.world import Plan
+
+SAMPLED = 5
+
+SCENARIO = pytest.mark.parametrize("scenario", SCENARIOS)
+
+
+def report(found: list[Violation]) -> str:
+    """The first few violations, one a line."""
+    return "\n".join([f"{len(found)} violations", *map(str, found[:5])])
+
+
+@SCENARIO
+def test_scenario_keeps_its_promises_undisturbed_whoever_comes_first(scenario: str) -> None:
+    trials = Trials(scenario)
+    tally = TALLY.setdefault(scenario, Tally())
+    tally.calls = len(trials.undisturbed().trace)
+    assert tally.calls >= 10
+    for seed in range(1, 4):
+        trials.undisturbed(seed)
+
+
+@SCENARIO
+def test_one_fault_in_five_breaks_no_invariant(scenario: str) -> None:
+    trials = Trials(scenario)
+    first = list(SCENARIOS).index(scenario) % SAMPLED
+    found = trials.attempt(islice(trials.every_fault(), first, None, SAMPLED))
+    assert not found, report(found)
+
+
+@pytest.mark.slow
+@SCENARIO
+def test_no_fault_at_any_call_breaks_an_invariant(scenario: str) -> None:
+    trials = Trials(scenario)
+    found = trials.attempt(trials.every_fault())
+    assert not found, report(found)
+
+
+@pytest.mark.slow
+@SCENARIO
+def test_several_faults_at_once_break_no_invariant(scenario: str) -> None:
+    trials = Trials(scenario)
+    found = trials.attempt(trials.several_faults(25))
+    assert not found, report(found)
+
+
+def test_same_plan_gives_the_same_run() -> None:
+    plan = Plan(seed=7)
+    traces = [
+        [(process, operation) for process, operation, _ in Trials("six_at_once").once(plan)[0].trace] for _ in range(2)
+    ]
+    assert traces[0] == traces[1]
+    assert traces[0] != [(process, operation) for process, operation, _ in Trials("six_at_once").undisturbed(8).trace]
