@@ -1,0 +1,182 @@
+"""A run that takes four windows of the gateway: every client gets its result, by one POST."""
+
+import asyncio
+import json
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import get_client, get_sync_client
+
+from tests.gateway import Gateway, Invocation
+
+HERE = Path(__file__).parent
+JS = HERE.parents[1] / ".local" / "js"
+JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
+"""What npm calls the latest; and the newest by date, of another line."""
+
+GATEWAY_S = 2.5
+WINDOW_S = GATEWAY_S * 4 / 5
+STEPS = 16
+RUN = {"steps": STEPS, "seconds": 4 * WINDOW_S / STEPS}
+
+Waits = Callable[[str, str, Any], Any]
+"""Waits with one client: URL, thread, input; gives the result."""
+
+
+@pytest.fixture(scope="module")
+def gateway(stacks: Any) -> Iterator[Gateway]:
+    """A gateway with three warm sandboxes."""
+    with stacks.stack(members=3, timeout_s=GATEWAY_S) as stack:
+        yield stack.gateway
+
+
+@pytest.fixture(autouse=True)
+def fresh(gateway: Gateway) -> None:
+    """Nothing is seen yet, and no invocation goes on."""
+    gateway.reset()
+
+
+@pytest.fixture(scope="session")
+def js_sdks() -> Path:
+    """The JS SDKs, installed once per checkout; npm keeps no record of where they came from."""
+    if not (JS / "node_modules" / "newest").exists():
+        JS.mkdir(parents=True, exist_ok=True)
+        wanted = [f"{name}@npm:@langchain/langgraph-sdk@{version}" for name, version in JS_VERSIONS.items()]
+        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(JS)]
+        subprocess.run([*command, *wanted], check=True, timeout=300, capture_output=True)
+    return JS / "node_modules"
+
+
+def body_of(state: Any) -> dict[str, Any]:
+    """The body of a wait for the long example."""
+    return {"assistant_id": "long", "input": state, "if_not_exists": "create"}
+
+
+def python_sync(url: str, thread_id: str, state: Any) -> Any:
+    """langgraph-sdk, synchronous."""
+    client = get_sync_client(url=url, api_key=None)
+    return client.runs.wait(thread_id, "long", input=state, if_not_exists="create")
+
+
+def python_async(url: str, thread_id: str, state: Any) -> Any:
+    """langgraph-sdk, asynchronous."""
+
+    async def wait() -> Any:
+        return await get_client(url=url, api_key=None).runs.wait(
+            thread_id, "long", input=state, if_not_exists="create"
+        )
+
+    return asyncio.run(wait())
+
+
+def curl(url: str, thread_id: str, state: Any) -> Any:
+    """curl -L."""
+    command = ["curl", "-sSL", "--noproxy", "*", "--max-time", "60", "-H", "content-type: application/json"]
+    command += ["-d", json.dumps(body_of(state)), f"{url}/threads/{thread_id}/runs/wait"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=90).stdout)
+
+
+def javascript(js_sdks: Path, version: str) -> Waits:
+    """A version of the JS SDK, on node."""
+
+    def wait(url: str, thread_id: str, state: Any) -> Any:
+        body = json.dumps({"assistant_id": "long", "input": state, "ifNotExists": "create"})
+        command = ["node", str(HERE / "wait.mjs"), str(js_sdks / version / "dist" / "index.js"), url, thread_id, body]
+        finished = subprocess.run(command, check=False, capture_output=True, timeout=90, text=True)
+        assert finished.returncode == 0, finished.stderr
+        return json.loads(finished.stdout)
+
+    return wait
+
+
+@pytest.fixture(params=["python-sync", "python-async", "js-latest", "js-newest", "curl"])
+def waits(request: pytest.FixtureRequest) -> Waits:
+    """Each client in turn."""
+    if request.param.startswith("js-"):
+        return javascript(request.getfixturevalue("js_sdks"), request.param.removeprefix("js-"))
+    return {"python-sync": python_sync, "python-async": python_async, "curl": curl}[request.param]
+
+
+def runs_of(gateway: Gateway, thread_id: str) -> list[dict[str, Any]]:
+    """The runs of a thread."""
+    found: list[dict[str, Any]] = httpx.get(f"{gateway.url}/threads/{thread_id}/runs", trust_env=False).json()
+    return found
+
+
+def test_each_client_gets_the_result_of_four_windows_with_one_post_and_one_run(gateway: Gateway, waits: Waits) -> None:
+    thread_id = str(uuid.uuid4())
+    result = waits(gateway.url, thread_id, RUN)
+    assert result == {**RUN, "done": STEPS}
+    seen = list(gateway.requests)
+    assert [(one.method, one.path) for one in gateway.posts()] == [("POST", f"/threads/{thread_id}/runs/wait")]
+    assert len(seen) >= 4, "the run took four windows"
+    assert not {one.status for one in seen} & {202, 429, 502, 504}
+    gateway.idle()
+    (run,) = runs_of(gateway, thread_id)
+    assert run["status"] == "success"
+
+
+def test_the_invocation_ends_only_when_its_run_has_and_serves_nothing_else_meanwhile(gateway: Gateway) -> None:
+    thread_id = str(uuid.uuid4())
+    at_end: list[tuple[str, int]] = []
+
+    def look(invocation: Invocation) -> None:
+        if invocation.method == "POST":
+            at_end.append((invocation.method, len(gateway.invocations)))
+            ended.append(status(gateway, thread_id))
+
+    ended: list[str] = []
+    gateway.at_end = look
+    first = httpx.post(f"{gateway.url}/threads/{thread_id}/runs/wait", json=body_of(RUN), trust_env=False)
+    assert first.status_code == 303
+    assert status(gateway, thread_id) == "running"
+    assert ended == []
+    for _ in range(6):
+        assert httpx.get(f"{gateway.url}/ok", trust_env=False).status_code == 200
+    gateway.idle()
+    assert ended == ["success"]
+    (driving,) = [one for one in gateway.invocations if one.method == "POST"]
+    assert driving.outlived
+    assert driving.ended is not None
+    meanwhile = [one for one in gateway.invocations if one is not driving and one.started < driving.ended]
+    assert len(meanwhile) >= 7
+    assert driving.member not in {one.member for one in meanwhile}
+
+
+def status(gateway: Gateway, thread_id: str) -> str:
+    """The status of a thread's only run."""
+    (run,) = runs_of(gateway, thread_id)
+    found: str = run["status"]
+    return found
+
+
+def test_nothing_is_left_for_the_next_invocation_of_a_sandbox(gateway: Gateway) -> None:
+    thread_id = str(uuid.uuid4())
+    first = httpx.post(f"{gateway.url}/threads/{thread_id}/runs/wait", json=body_of(RUN), trust_env=False)
+    polled = httpx.get(first.headers["location"], trust_env=False)
+    assert polled.status_code == 303
+    gateway.idle()
+    for _ in range(6):
+        assert httpx.get(f"{gateway.url}/ok", trust_env=False).status_code == 200
+    assert len(gateway.invocations) == 8
+    assert [one.left_behind for one in gateway.invocations] == [0] * 8
+
+
+def test_above_the_pool_the_gateway_refuses_and_no_run_begins(gateway: Gateway) -> None:
+    threads = [str(uuid.uuid4()) for _ in range(4)]
+    answers = [
+        httpx.post(f"{gateway.url}/threads/{one}/runs/wait", json=body_of(RUN), headers=AT_ONCE, trust_env=False)
+        for one in threads
+    ]
+    assert [one.status_code for one in answers] == [303, 303, 303, 429]
+    gateway.idle()
+    assert httpx.get(f"{gateway.url}/threads/{threads[3]}", trust_env=False).status_code == 404
+    assert [status(gateway, one) for one in threads[:3]] == ["success"] * 3
+
+
+AT_ONCE = {"Prefer": "wait=0"}
