@@ -67,9 +67,7 @@ def python_async(url: str, thread_id: str, state: Any) -> Any:
     """langgraph-sdk, asynchronous."""
 
     async def wait() -> Any:
-        return await get_client(url=url, api_key=None).runs.wait(
-            thread_id, "long", input=state, if_not_exists="create"
-        )
+        return await get_client(url=url, api_key=None).runs.wait(thread_id, "long", input=state, if_not_exists="create")
 
     return asyncio.run(wait())
 
