@@ -35,7 +35,7 @@ from handler.storage.keys import thread_of
 from handler.storage.table import Table
 
 HOLD_SECONDS = 0.025
-"""How long writes wait for the record that takes them along: LangGraph puts it 1 ms after them, later where CPU is short."""
+"""How long writes wait for the record that takes them along: it comes about 1 ms later, more where CPU is short."""
 
 PATIENCE_SECONDS = 60.0
 """How long writes wait for the put of their checkpoint, which LangGraph may start later than them."""
