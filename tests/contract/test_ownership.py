@@ -54,8 +54,6 @@ NOBODYS = {
     ("GET", "/redoc"),
     # These name nothing that a tenant owns: a new thread is the caller's own, and system assistants are everybody's.
     ("POST", "/threads"),
-    ("POST", "/runs"),
-    ("POST", "/runs/wait"),
     ("GET", "/assistants/search"),
     ("POST", "/assistants/search"),
     # A run without a thread gets a new one.
