@@ -8,6 +8,14 @@ from threading import Lock
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.state import Write
 
+MISSES = 3
+"""Checkpoints in a row whose writes were held in vain, after which writes are held at every eighth only.
+
+LangGraph puts a checkpoint of a graph with delta channels after its writes are stored, never before.
+"""
+
+PROBED = 8
+
 REMEMBERED = 64
 """Checkpoints whose place in the log is remembered for pending writes that come late."""
 
@@ -59,6 +67,7 @@ class PendingWrites:
         self._places: dict[str, tuple[int, int]] = {}
         """Slot and number of stored writes of the checkpoints seen last."""
 
+        self._misses = 0
         self._held: list[Held] = []
         self._storing: list[Held] = []
 
@@ -66,6 +75,11 @@ class PendingWrites:
     def idle(self) -> bool:
         """Whether nothing is under way."""
         return not self._held and not self._storing and self.failure is None
+
+    @property
+    def worth_holding(self) -> bool:
+        """Whether the next record is likely to come while writes are held."""
+        return self._misses < MISSES or self._misses % PROBED == 0
 
     def hold(self, held: Held) -> None:
         """Take writes in charge; they are durable once `held.done` is."""
@@ -113,6 +127,9 @@ class PendingWrites:
         with self.gate:
             taken = [held for held in self._held if held.checkpoint_id == checkpoint_id]
             self._held = [held for held in self._held if held.checkpoint_id != checkpoint_id]
+            stored_alone = self._places.get(checkpoint_id or "", (0, 0))[1]
+            if taken or stored_alone:
+                self._misses = 0 if taken else self._misses + 1
         return taken
 
     def drop(self, held: Held, error: BaseException) -> None:

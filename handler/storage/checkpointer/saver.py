@@ -218,7 +218,8 @@ class DynamoDBSaver(TwoFaces):
                 log.pending.drop(held, StorageUnavailable(f"Checkpoint {checkpoint_id} was never put, only its writes"))
             held.placed.result()
         # A run that asks or fails puts no checkpoint after it.
-        until = self.clock() + (0 if any(write.idx < 0 for write in held.writes) else self.hold)
+        last = any(write.idx < 0 for write in held.writes)
+        until = self.clock() + (0 if last or not log.pending.worth_holding else self.hold)
         while not held.done.done() and (left := until - self.clock()) > 0:
             yield Wait(held.done, left)
         if log.pending.claim(held):

@@ -126,3 +126,22 @@ def test_every_item_of_a_checkpoint_gets_a_number_of_its_own() -> None:
     pending.place("c1", 7, 2)
     pending.place("c1", 7, 0)
     assert [pending.next_place("c1") for _ in range(3)] == [(7, 2), (7, 3), (7, 4)]
+
+
+def test_writes_are_not_held_in_vain_for_long() -> None:
+    pending = PendingWrites(Sender())
+    held_at = []
+    for number in range(17):
+        checkpoint_id = f"c{number}"
+        pending.place(checkpoint_id, number, 0)
+        if pending.worth_holding:
+            held_at.append(number)
+        pending.hold(held(checkpoint_id=checkpoint_id))
+        pending.next_place(checkpoint_id)
+        pending.flush()
+        assert pending.take(checkpoint_id) == []
+    assert held_at == [0, 1, 2, 8, 16]
+    pending.place("c17", 17, 0)
+    pending.hold(held(checkpoint_id="c17"))
+    assert len(pending.take("c17")) == 1
+    assert pending.worth_holding
