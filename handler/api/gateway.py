@@ -7,6 +7,9 @@ from fastapi import Request
 
 Event = Mapping[str, Any]
 
+LONGEST_MS = 30_000
+"""No gateway waits longer than this, in milliseconds."""
+
 
 def rooted(event: Event) -> dict[str, Any]:
     """The event with the path as the application's routes know it, without stage or base path."""
@@ -34,6 +37,14 @@ def split_path(event: Event) -> tuple[str, str]:
     path = f"/{proxy}" if proxy and own.endswith(f"/{proxy}") else own
     whole = str(context.get("path") or own)
     return path, whole.removesuffix(path) if whole.endswith(path) else ""
+
+
+def spent_s(event: Event, now_ms: int) -> float:
+    """How long the gateway has waited already, in seconds: for a cold start, or while requests queued."""
+    context = event.get("requestContext") or {}
+    began_ms = context.get("requestTimeEpoch") or context.get("timeEpoch") or now_ms
+    waited_ms: int = now_ms - began_ms
+    return waited_ms / 1000 if 0 <= waited_ms <= LONGEST_MS else 0.0  # beyond it, a clock is wrong
 
 
 def url_of(request: Request, path: str) -> str:

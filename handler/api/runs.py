@@ -12,7 +12,7 @@ from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, sh
 from handler.api.services import Services, TheServices
 from handler.api.starts import admit
 from handler.api.threads import thread_of, truthy
-from handler.api.waits import Preferences, present_until_ms, run_headers, waited
+from handler.api.waits import Preferences, note_presence, run_headers, waited
 from handler.domain.models import (
     Caller,
     CancelAction,
@@ -54,6 +54,8 @@ async def start_and_wait(
         headers = {**run_headers(admitted.run), "Preference-Applied": "respond-async"}
         await services.offload(services.wakes.send, caller.tenant, admitted.run.thread_id, admitted.run.run_id)
         return json_answer(shown_run(admitted.run), 202, headers)
+    if admitted.joined:
+        await note_presence(request, services, admitted.run)
     return await waited(request, services, admitted.run, None if admitted.joined else admitted)
 
 
@@ -186,9 +188,7 @@ async def join_run(
 ) -> Response:
     """Wait for a run that was started before."""
     run = await run_of(services, caller, thread_id, run_id)
-    until_ms = present_until_ms(request, services)
-    if run.present_until_ms is not None and until_ms is not None and not run.ended:
-        await services.offload(services.runs.note_presence, run, until_ms)
+    await note_presence(request, services, run)
     return await waited(request, services, run, None)
 
 

@@ -44,9 +44,9 @@ async def admit(
     run = new_run(services, caller, thread_id, assistant, body, temporary=temporary)
     key = idempotency_key(request, run, body)
     waits_to_cancel = inline and run.kwargs["on_disconnect"] == "cancel"
-    run = replace(
-        run, idempotency=key, present_until_ms=present_until_ms(request, services) if waits_to_cancel else None
-    )
+    present = present_until_ms(request, services) if waits_to_cancel else None
+    kwargs = {**run.kwargs, "keyed": True} if key is not None else run.kwargs
+    run = replace(run, idempotency=key, present_until_ms=present, kwargs=kwargs)
     new_thread = thread_for(run, body) if body.if_not_exists == "create" else None
     try:
         return await services.loop.run(services.waiter.admit(run, new_thread, inline=inline))

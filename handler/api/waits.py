@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,11 +11,14 @@ from starlette.responses import StreamingResponse
 
 from handler.api.answers import encode, error_answer, status_of
 from handler.api.dialects import still_running
+from handler.api.gateway import spent_s
 from handler.api.services import Services
 from handler.domain.models import CancelAction, Run, to_ms
 from handler.errors import ServiceError
 from handler.runs.admission import Admitted
 from handler.runs.driver import Ended
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
 """How often a waiting connection is shown to be alive, in seconds."""
@@ -63,12 +67,13 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
     if context is None and preferences.wait_s is None:
         following = services.loop.submit(services.waiter.follow(run, admitted))
         cancels = admitted is not None and run.kwargs.get("on_disconnect") == "cancel"
-        body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels)
+        body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels, joins=admitted is None)
         return StreamingResponse(body, media_type="application/json", headers=headers)
     window_s, limit_s = preferences.wait_s, None
     if context is not None:
         limit_s = context.get_remaining_time_in_millis() / 1000
-        window_s = window_of(services.settings.gateway_timeout_seconds, limit_s, preferences.wait_s)
+        spent = spent_s(request.scope.get("aws.event") or {}, to_ms(services.clock()))
+        window_s = window_of(services.settings.gateway_timeout_seconds, limit_s, preferences.wait_s, spent)
         if not services.hold.active:
             limit_s = window_s
     result = await services.loop.run(services.waiter.follow(run, admitted, window_s=window_s, limit_s=limit_s))
@@ -82,9 +87,23 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
 
 
 async def forget(services: Services, run: Run) -> None:
-    """Delete the thread of a run without a thread of the caller's, once its result was handed out."""
-    if run.kwargs.get("temporary"):
+    """Delete the thread of a run without a thread of the caller's, once its result was handed out.
+
+    Under an idempotency key it may be asked for again: then a worker collects it later, as it does if this fails.
+    """
+    if not run.kwargs.get("temporary") or run.kwargs.get("keyed"):
+        return
+    try:
         await services.offload(services.threads.delete, run.tenant, run.thread_id)
+    except ServiceError as error:
+        log.warning("temporary thread not deleted", extra={"run_id": run.run_id, "error": type(error).__name__})
+
+
+async def note_presence(request: Request, services: Services, run: Run) -> None:
+    """A run that is cancelled with its waiter is waited for, by this request."""
+    until_ms = present_until_ms(request, services)
+    if run.present_until_ms is not None and until_ms is not None and not run.ended:
+        await services.offload(services.runs.note_presence, run, until_ms)
 
 
 def present_until_ms(request: Request, services: Services) -> int | None:
@@ -95,10 +114,10 @@ def present_until_ms(request: Request, services: Services) -> int | None:
     return to_ms(services.clock()) + int((settings.gateway_timeout_seconds + settings.presence_grace_seconds) * 1000)
 
 
-def window_of(gateway_s: float, remaining_s: float, asked_s: float | None) -> float:
-    """How long one request may wait, in seconds."""
-    whole = min(gateway_s, remaining_s)
-    window = whole - min(WINDOW_MARGIN_S, whole / 5)
+def window_of(gateway_s: float, remaining_s: float, asked_s: float | None, spent_s: float = 0.0) -> float:
+    """How long a request may go on to wait, in seconds; `spent_s`: for how long the gateway has waited before."""
+    margin = min(WINDOW_MARGIN_S, min(gateway_s, remaining_s) / 5)
+    window = max(min(gateway_s - spent_s, remaining_s) - margin, 0.0)
     return window if asked_s is None else min(window, asked_s)
 
 
@@ -117,9 +136,11 @@ def result_answer(request: Request, services: Services, ended: Ended, headers: d
     data = encode(ended.body)
     if len(data) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         packed = gzip.compress(data, 5)
-        if len(packed) * 4 / 3 < len(data):  # Lambda carries binary bodies as base64
+        if len(packed) * 4 / 3 < len(data):
             data, headers = packed, {**headers, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    carried = len(data) * 4 / 3 if "Content-Encoding" in headers else len(data)
+    # Lambda carries the answer within JSON: base64 for what is binary, else text with its quotes escaped.
+    escaped = len(data) + data.count(b'"') + data.count(b"\\")
+    carried = len(data) * 4 / 3 if "Content-Encoding" in headers else escaped
     if carried > services.settings.max_result_bytes:
         where = f"/threads/{ended.run.thread_id}/state"
         detail = f"The run ended with {ended.run.status}, but its result is too large for one answer: GET {where}"
@@ -128,9 +149,12 @@ def result_answer(request: Request, services: Services, ended: Ended, headers: d
 
 
 async def heartbeats(
-    services: Services, run: Run, ended: "asyncio.Future[Ended | None]", *, cancels: bool
+    services: Services, run: Run, ended: "asyncio.Future[Ended | None]", *, cancels: bool, joins: bool
 ) -> AsyncIterator[bytes]:
-    """A newline every few seconds until the run has ended, then its result; a hang-up may cancel the run."""
+    """A newline every few seconds until the run has ended, then its result.
+
+    A hang-up may cancel the run; one who only joined it is no longer told of it.
+    """
     try:
         while True:
             done, _ = await asyncio.wait({ended}, timeout=HEARTBEAT_S)
@@ -147,3 +171,5 @@ async def heartbeats(
     finally:
         if not ended.done() and cancels:
             services.loop.submit(services.cancellation.cancel(run, CancelAction.INTERRUPT))
+        elif joins:
+            ended.cancel()

@@ -164,9 +164,11 @@ class Drive:
             # Heartbeat and settlement never overlap: they would conflict with each other.
             await _stop(heartbeat)
             await asyncio.wait({self._work})
-            outcome = self._work.result()
-            if self.stopped_by == "superseded":
+            # Stopped while it was still fencing, it has nothing to settle: it ends as if it had been superseded.
+            stopped = self._work.cancelled()
+            if stopped or (self.stopped_by == "superseded" and self._work.exception() is None):
                 raise LeaseLost("another driver has taken over")
+            outcome = self._work.result()
             return await (self._hand_on() if outcome is None else self._settle(outcome))
         except LeaseLost as lost:
             lost.partial = self.answer.body()

@@ -38,7 +38,7 @@ class Waiter:
         self.driver = driver
         self.graphs = graphs
         self.savers = savers
-        self._following: set[asyncio.Task[Ended]] = set()
+        self._following: set[asyncio.Task[Ended | None]] = set()
         self._turns: dict[str, asyncio.Event] = {}
 
     async def admit(self, run: Run, new_thread: Thread | None, *, inline: bool) -> Admitted:
@@ -63,15 +63,18 @@ class Waiter:
 
         With `admitted` the run is driven here, now or when its turn comes, for at most `limit_s` seconds.
         """
-        task = asyncio.create_task(self._to_end(run, admitted, limit_s))
+        closed = asyncio.Event()
+        task = asyncio.create_task(self._to_end(run, admitted, limit_s, closed))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
-        done, _ = await asyncio.wait({task}, timeout=window_s)
-        if done:
-            return task.result()
-        if not self.driver.drives(run.run_id):
-            task.cancel()  # it only watched, or waited its turn, for which a message is under way
-        return None
+        try:
+            done, _ = await asyncio.wait({task}, timeout=window_s)
+            return task.result() if done else None
+        finally:
+            # Not cancelled, since it may be just about to drive: it ends by itself if it only watches, or waits its
+            # turn, for which a message is under way.
+            closed.set()
+            self.turn_has_come(run.run_id)
 
     @property
     def busy(self) -> bool:
@@ -89,7 +92,9 @@ class Waiter:
         if event is not None:
             event.set()
 
-    async def _to_end(self, run: Run, admitted: Admitted | None, limit_s: float | None) -> Ended:
+    async def _to_end(
+        self, run: Run, admitted: Admitted | None, limit_s: float | None, closed: asyncio.Event
+    ) -> Ended | None:
         loop = asyncio.get_running_loop()
         deadline = None if limit_s is None else loop.time() + limit_s
         claim = admitted.claim if admitted else None
@@ -110,12 +115,14 @@ class Waiter:
                         return await self._rolled_back(run, partial)
                     if current.ended:
                         return Ended(current, await self.answer_of(current))
-                    claim = await self._claim_turn(current) if drives else None
+                    claim = await self._claim_turn(current) if drives and not closed.is_set() else None
                 except LeaseLost as lost:
                     claim, partial = None, lost.partial
                 except StorageUnavailable:
                     claim = None  # the run was accepted: its waiter waits for better times
                 if claim is None:
+                    if closed.is_set():
+                        return None
                     await _pause(event, poll_s)
                     poll_s = min(poll_s * 1.5, LAST_POLL_S)
         finally:
