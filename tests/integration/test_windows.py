@@ -24,6 +24,8 @@ from tests.conftest import new_settings, serving
 from tests.engines import Engine
 from tests.in_lambda import Context, InLambda, wait_request
 
+pytestmark = pytest.mark.slow  # windows are real time: seconds, for a machine that has its CPU to itself
+
 GATEWAY_S = 1.0
 WINDOW_S = 0.8
 SHORT = LeaseTerms(heartbeat_s=0.2)

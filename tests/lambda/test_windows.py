@@ -14,6 +14,8 @@ from langgraph_sdk import get_client, get_sync_client
 
 from tests.gateway import Gateway, Invocation
 
+pytestmark = pytest.mark.slow  # windows are real time: seconds, for a machine that has its CPU to itself
+
 HERE = Path(__file__).parent
 JS = HERE.parents[1] / ".local" / "js"
 JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
