@@ -195,6 +195,15 @@ def new_run_id() -> str:
     return str(uuid.UUID(int=value))
 
 
+def made_at(run_id: str) -> datetime | None:
+    """When a run's id was made; None for an id of another make."""
+    try:
+        value = uuid.UUID(run_id)
+    except ValueError:
+        return None
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC) if value.version == 7 else None
+
+
 def utc_now() -> datetime:
     """The wall clock; whoever needs time is handed this function or a fake of it."""
     return datetime.now(UTC)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from handler.domain.models import Run
+from handler.domain.models import Run, made_at
 from handler.domain.ports import Clock, RunStore, ThreadStore, WakeQueue
 from handler.errors import LeaseLost
 from handler.runs.admission import Admission
@@ -15,13 +15,18 @@ log = logging.getLogger(__name__)
 TEMPORARY_THREADS_LIVE = timedelta(minutes=15)
 """How long the thread of a run without a thread of the caller's outlives it, unless its result was fetched."""
 
+ADMISSIONS_LAST = timedelta(minutes=16)
+"""How long after the making of its id a run may still be admitted: no invocation lasts longer than 15 minutes."""
+
 
 class Attendant:
     """What a worker does with a message: it says "look at this run" and nothing more.
 
     | the run               | what follows                                                  |
     |-----------------------|---------------------------------------------------------------|
-    | is gone, has ended    | nothing: the last message of its chain is done; a temporary   |
+    | is not there          | it may be about to be admitted: another message looks again   |
+    |                       | when that can no longer be, and then nothing                  |
+    | has ended             | nothing: the last message of its chain is done; a temporary   |
     |                       | thread whose result nobody fetched is deleted after a while   |
     | waits for others      | another message looks again later                             |
     | has a live driver     | another message looks again when its lease would be dead      |
@@ -49,6 +54,7 @@ class Attendant:
         """Look at a run; drive it for at most `limit_s` seconds if it has no driver."""
         run = await asyncio.to_thread(self.runs.get, tenant, thread_id, run_id)
         if run is None:
+            await self._await_admission(tenant, thread_id, run_id)
             return
         if run.ended:
             await self._collect(run)
@@ -66,6 +72,17 @@ class Attendant:
             await self.driver.drive(claim, limit_s, whole=True)
         except LeaseLost:
             return  # whoever took the run over has a message of its own under way
+
+    async def _await_admission(self, tenant: str, thread_id: str, run_id: str) -> None:
+        """Look again at a run whose admission may still be under way, by a process that was held up after its message.
+
+        Otherwise the run of a process that stood still between message and admission, and died after it, has nobody.
+        """
+        made = made_at(run_id)
+        if made is None or self.clock() - made > ADMISSIONS_LAST:
+            return
+        left = made + ADMISSIONS_LAST - self.clock()
+        await asyncio.to_thread(self.wakes.send, tenant, thread_id, run_id, delay_s=int(left.total_seconds()) + 1)
 
     async def _collect(self, run: Run) -> None:
         """Delete the temporary thread of a run whose result nobody fetched in time."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.trials import TALLY, Tally, Trials, Violation
-from tests.faults.world import Plan
+from tests.faults.world import Fault, Plan
 
 SAMPLED = 5
 
@@ -53,6 +53,14 @@ def test_no_fault_at_any_call_breaks_an_invariant(scenario: str) -> None:
 def test_several_faults_at_once_break_no_invariant(scenario: str) -> None:
     trials = Trials(scenario)
     found = trials.attempt(trials.several_faults(25))
+    assert not found, report(found)
+
+
+@pytest.mark.parametrize("scenario", ["plain_wait", "plain_background"])
+def test_run_is_found_that_was_admitted_long_after_its_message_by_a_process_that_died(scenario: str) -> None:
+    admission = [detail for _, operation, detail in Trials(scenario).undisturbed().trace if operation != "send"]
+    assert admission[1].startswith("THREAD + R#")
+    found = Trials(scenario).attempt([Plan({0: Fault.FROZEN_AFTER, 2: Fault.KILL_AFTER})])
     assert not found, report(found)
 
 

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handler.api.services import Services
 from handler.bootstrap import build_services
-from handler.domain.models import Run, Thread, new_run_id, system_assistant_id
+from handler.domain.models import Run, Thread, system_assistant_id
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import StorageUnavailable
 from handler.runs.driver import Limits
@@ -39,6 +39,9 @@ SETTINGS = Settings(table_name="t", langgraph_config=GRAPHS, queue_url="queue")
 
 TRAVEL_S = (0.0005, 0.003)
 """How long a request or an answer travels, in virtual seconds."""
+
+FROZEN_S = 800.0
+"""How long a process stands still at most: its invocation is over after 15 minutes, and it with it."""
 
 VISIBILITY_S = 900.0
 """When a message that was received and not deleted is received again."""
@@ -82,9 +85,9 @@ class Fault(StrEnum):
     CONFLICT = "conflict"
     """The call is refused because a transaction is under way."""
     FROZEN_BEFORE = "frozen before"
-    """The process stands still until all others have come to rest, and only then the call has its effect."""
+    """The process stands still until all others rest, or its time is up, and then the call has its effect."""
     FROZEN_AFTER = "frozen after"
-    """The call has its effect, and the process stands still until all others have come to rest."""
+    """The call has its effect, and the process stands still until all others rest, or its time is up."""
     STALLED_BEFORE = "stalled before"
     """The process stands still until another takes the thread over, and then the call has its effect."""
     STALLED_AFTER = "stalled after"
@@ -201,9 +204,15 @@ class Process(Owner):
         self.frozen = True
         if fault in (Fault.STALLED_BEFORE, Fault.STALLED_AFTER):
             self.world.stalled.append(self)
+        self.world.later(FROZEN_S, self.thaw_late)
         park(0)
         if self.dead:
             raise Killed
+
+    def thaw_late(self) -> None:
+        """Go on, if it has not gone on before."""
+        if self.frozen:
+            self.thaw(self.world.loop)
 
     def kill(self) -> None:
         """End the process: no call of it has an effect any more, and all its tasks end."""
@@ -464,13 +473,12 @@ class World:
 
     def run(self, name: str, strategy: str = "enqueue", n: int = 3, seconds: float = 0.0, **kwargs: Any) -> Asked:
         """A run of the `log` graph that appends `n` entries."""
-        self._numbers += 1
         now = BEGINNING + timedelta(seconds=self.loop.time())
         fresh = {"entries": [], "name": name, "n": n, "seconds": seconds, **kwargs.pop("input", {})}
         run = Run(
             tenant=TENANT,
             thread_id=self.thread_id,
-            run_id=f"{self._numbers:08d}{new_run_id()[8:]}",
+            run_id=self.new_run_id(),
             assistant_id=system_assistant_id("log"),
             graph_id="log",
             status=RunStatus.PENDING,
@@ -482,6 +490,12 @@ class World:
         asked = Asked(name, run, strategy, n)
         self.asked.append(asked)
         return asked
+
+    def new_run_id(self) -> str:
+        """As the service makes them: a version 7 UUID, sorted by time."""
+        self._numbers += 1
+        milliseconds = int((BEGINNING.timestamp() + self.loop.time()) * 1000)
+        return str(uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62 | self._numbers))
 
     def new_thread(self) -> Thread:
         """The scenario's thread, as yet without anything."""

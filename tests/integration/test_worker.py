@@ -17,7 +17,7 @@ from handler.api.app import create_app
 from handler.api.services import Services
 from handler.bootstrap import create_queue, create_table
 from handler.domain.lease import Lease
-from handler.domain.models import Claim, Run, Thread
+from handler.domain.models import Claim, Run, Thread, new_run_id
 from handler.runs.driver import MAX_ATTEMPTS, MAX_HANDOFFS
 from handler.settings import get_settings
 from handler.storage.queue import Wake
@@ -246,16 +246,23 @@ def test_message_that_is_no_wake_up_fails_alone(
 
 @pytest.mark.parametrize("what", ["thread", "run", "tenant"])
 def test_message_about_nothing_is_done(functions: Lambda, client: httpx.Client, thread: str, what: str) -> None:
-    run_id = start(client, thread)
+    start(client, thread)
     functions.pump()
     before = functions.later()
+    long_ago = "01900000-0000-7000-8000-000000000000"
     messages = {
-        "thread": message_of(str(uuid.uuid4()), run_id),
+        "thread": message_of(str(uuid.uuid4()), long_ago),
         "run": message_of(thread, str(uuid.uuid4())),
-        "tenant": message_of(thread, run_id, tenant="globex"),
+        "tenant": message_of(thread, long_ago, tenant="globex"),
     }
     assert functions.invoke([messages[what]]) == []
     assert functions.later() == before
+
+
+def test_message_about_a_run_that_may_yet_be_admitted_comes_again_later(functions: Lambda, thread: str) -> None:
+    before = functions.later()
+    assert functions.invoke([message_of(thread, new_run_id())]) == []
+    assert functions.later() == before + 1
 
 
 def test_message_about_a_deleted_thread_is_done(functions: Lambda, client: httpx.Client, thread: str) -> None:

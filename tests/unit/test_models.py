@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from handler.domain.lease import CLOCK_SKEW_MS, HEARTBEAT_S, LEASE_MS, Lease
-from handler.domain.models import Run, Thread, new_run_id, system_assistant_id, to_ms, utc_now
+from handler.domain.models import Run, Thread, made_at, new_run_id, system_assistant_id, to_ms, utc_now
 from handler.domain.status import RunStatus, ThreadStatus
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -98,3 +98,15 @@ def test_a_run_has_ended_when_its_status_is_final(status: RunStatus) -> None:
 def test_the_clock_is_in_utc_and_milliseconds_are_whole() -> None:
     assert utc_now().utcoffset() == timedelta(0)
     assert to_ms(NOW) == 1_767_323_045_678
+
+
+def test_run_id_tells_when_it_was_made() -> None:
+    before = utc_now()
+    made = made_at(new_run_id())
+    assert made is not None
+    assert to_ms(before) <= to_ms(made) <= to_ms(utc_now())
+
+
+def test_id_of_another_make_tells_no_time() -> None:
+    assert made_at(str(uuid.uuid4())) is None
+    assert made_at("no id") is None
