@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,6 @@ class Member:
 
     sandbox: Sandbox
     busy: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def signal(self, number: signal.Signals) -> None:
         """Stop or continue the runtime, with all its threads."""
@@ -194,9 +193,11 @@ class Gateway:
         except SandboxDied:
             told.put(None)
         invocation.ended = time.monotonic()
-        self.at_end(invocation)
-        member.signal(signal.SIGSTOP)
-        member.busy = False
+        try:
+            self.at_end(invocation)
+        finally:
+            member.signal(signal.SIGSTOP)
+            member.busy = False
 
 
 def own_answer(status: int, message: str) -> Response:

