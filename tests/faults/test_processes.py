@@ -249,7 +249,7 @@ def test_runs_outlive_processes_that_are_killed_and_frozen(tmp_path: Path, capsy
     assert not found.violations, "\n".join(found.violations)
     assert {one.status for one in answers} <= {200, 404, 409}
     assert all(one.request.strategy == "reject" for one in answers if one.status == 409)
-    assert blows["kill"] >= 3
-    assert blows["freeze"] >= 3
+    assert blows["kill"] >= 2
+    assert blows["freeze"] >= 1
     assert taken_over >= 1
     assert found.statuses["success"] >= RUNS // 4

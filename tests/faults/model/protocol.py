@@ -3,8 +3,7 @@
 What the code does in one conditional write, read or transaction is one move here; between two moves of one process
 those of all others may come. There is no clock: a lease whose process is gone looks dead, and one whose process lives
 may look so as often as `mistakes` says. That covers every clock skew and every frozen process (the zombie goes on at
-any later moment, from where it was). One thing is taken from time: a watchdog, sent a lease earlier, does not arrive
-while the admission that it guards is still being decided (`Bugs.early_watchdog` shows what hangs on it).
+any later moment, from where it was). A message may come at any moment after it was sent, however long its delay.
 
 | here               | in the code                                                        |
 |--------------------|--------------------------------------------------------------------|
@@ -117,7 +116,8 @@ class Bugs:
     no_fence: bool = False
     no_watchdog: bool = False
     stale_run: bool = False
-    early_watchdog: bool = False
+    missing_is_done: bool = False
+    """A message about a run that is not there yet is taken off the queue."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,6 @@ class Scenario:
             if state.runs[victim].status not in (NEW, REFUSED):
                 yield False, Process(CANCEL, victim, cancel=action), state._replace(cancels=state.cancels - 1)
         for index in state.messages:
-            guarded = any(process.at == ADMIT and process.run == index for process in state.processes)
-            if guarded and not self.bugs.early_watchdog:
-                continue
             yield True, Process(ATTEND, index, message=True), state._replace(messages=state.messages - {index})
             yield False, Process(ATTEND, index, message=True), state  # it will come once more
 
@@ -271,7 +268,9 @@ class Scenario:
         index, thread = process.run, state.thread
         if process.seen_run is None:
             run = state.runs[index]
-            if run.status in FINAL or run.status == NEW:
+            if run.status == NEW and not self.bugs.missing_is_done:
+                yield True, *done(sent(state, index), process)
+            elif run.status in FINAL or run.status == NEW:
                 yield True, *done(state, process)
             else:
                 yield True, process._replace(seen_run=run), state

@@ -51,7 +51,7 @@ PLANTED = [
     ("no_fence", Scenario("", (INLINE, INTERRUPTS), crashes=0), ("I1",)),
     ("no_watchdog", Scenario("", (INLINE, BACKGROUND), mistakes=0), ("I2",)),
     ("stale_run", Scenario("", (BACKGROUND,), crashes=1), ("I1",)),
-    ("early_watchdog", Scenario("", (INLINE,)), ("I2",)),
+    ("missing_is_done", Scenario("", (INLINE,)), ("I2",)),
 ]
 
 
