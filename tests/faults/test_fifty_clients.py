@@ -21,6 +21,8 @@ from tests.conftest import GRAPHS, new_settings, serving
 from tests.engines import Engine
 from tests.faults.history import STEPS, entries_of, tally
 
+pytestmark = pytest.mark.slow  # minutes, on a machine that is short of CPU
+
 CLIENTS = 50
 SEED = 20261124
 ARRIVE_WITHIN_S = 4.0

@@ -263,7 +263,7 @@ class Scenario:
             return again, state
         return self._stop(state, process, process.cancel, NOBODY)
 
-    def _attend(self, state: State, process: Process) -> Iterator[tuple[bool, Process, State]]:
+    def _attend(self, state: State, process: Process) -> Iterator[tuple[bool, Process, State]]:  # noqa: C901 - one branch per row of the attendant's table
         """Read the run, read the thread, send a watchdog, claim the run if it is its turn or has no driver."""
         index, thread = process.run, state.thread
         if process.seen_run is None:

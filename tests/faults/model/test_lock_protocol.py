@@ -7,6 +7,8 @@ import pytest
 from tests.faults.model.protocol import INTERRUPT, REJECT, ROLLBACK, Bugs, Request, Scenario
 from tests.faults.model.search import search
 
+pytestmark = pytest.mark.slow  # minutes, on a machine that is short of CPU
+
 INLINE, BACKGROUND = Request(inline=True), Request()
 INTERRUPTS, ROLLS_BACK = Request(INTERRUPT, inline=True), Request(ROLLBACK, inline=True)
 
