@@ -65,15 +65,16 @@ def body_of(state: Any) -> dict[str, Any]:
 
 def python_sync(url: str, thread_id: str, state: Any) -> Any:
     """langgraph-sdk, synchronous."""
-    client = get_sync_client(url=url, api_key=None)
-    return client.runs.wait(thread_id, "long", input=state, if_not_exists="create")
+    with get_sync_client(url=url, api_key=None) as client:
+        return client.runs.wait(thread_id, "long", input=state, if_not_exists="create")
 
 
 def python_async(url: str, thread_id: str, state: Any) -> Any:
     """langgraph-sdk, asynchronous."""
 
     async def wait() -> Any:
-        return await get_client(url=url, api_key=None).runs.wait(thread_id, "long", input=state, if_not_exists="create")
+        async with get_client(url=url, api_key=None) as client:
+            return await client.runs.wait(thread_id, "long", input=state, if_not_exists="create")
 
     return asyncio.run(wait())
 
@@ -98,7 +99,10 @@ def javascript(js_sdks: Path, version: str) -> Waits:
     return wait
 
 
-@pytest.fixture(params=["python-sync", "python-async", "js-latest", "js-newest", "curl"])
+SLOW_CLIENTS = [pytest.param(name, marks=pytest.mark.slow) for name in ("python-sync", "js-newest")]
+
+
+@pytest.fixture(params=["python-async", "js-latest", "curl", *SLOW_CLIENTS])
 def waits(request: pytest.FixtureRequest) -> Waits:
     """Each client in turn."""
     if request.param.startswith("js-"):
@@ -203,6 +207,7 @@ def test_above_the_pool_the_gateway_refuses_and_no_run_begins(gateway: Gateway) 
     assert [status(gateway, one) for one in threads[:3]] == ["success"] * 3
 
 
+@pytest.mark.slow
 def test_where_extensions_are_refused_the_run_drains_at_the_window_and_a_worker_ends_it(stacks: Any) -> None:
     refused = stacks.stack(members=1, timeout_s=GATEWAY_S, warm=True, REFUSE_EXTENSIONS="1")
     with refused as stack, sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60) as worker:
