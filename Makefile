@@ -64,6 +64,9 @@ build: setup-sam ## check the template and build the artefact (TARGET=host: one 
 build-%Function:
 	$(BUILD_PYTHON) infra/build.py --target $(TARGET) $(ARTIFACTS_DIR)
 
+bench: setup ## what a wait costs: requests and units
+	$(BIN)/python -m pytest -q tests/bench
+
 bench-checkpoints: setup ## what a turn costs, ours and langgraph-checkpoint-aws (some minutes)
 	$(PYTHON) -m venv $(VENV)-peer
 	$(VENV)-peer/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \

@@ -64,6 +64,10 @@ class InLambda:
         path, _, query = path.partition("/prod")[2].partition("?") if "/prod" in path else path.partition("?")
         return self.call(Request("GET", path, query, named(headers)))
 
+    def begin_get(self, path: str) -> "Future[Response]":
+        """GET on a thread of its own."""
+        return self._sandboxes.submit(self.get, path)
+
     def runs(self, thread_id: str) -> list[dict[str, Any]]:
         """The runs of a thread."""
         found: list[dict[str, Any]] = self.get(f"/threads/{thread_id}/runs").json()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from handler.storage.keys import LIST_PK, LIST_SK
 from tests.engines import REGION, WsgiApp
 
 Item = dict[str, dict[str, Any]]
@@ -51,6 +52,13 @@ def item_size(item: Item | None) -> int:
     return sum(len(name.encode()) + value_size(value) for name, value in (item or {}).items())
 
 
+def index_entry(item: Item | None) -> tuple[str, str] | None:
+    """Where an item stands in the index, which projects nothing but keys; None: it does not."""
+    if item is None or LIST_PK not in item or LIST_SK not in item:
+        return None
+    return item[LIST_PK]["S"], item[LIST_SK]["S"]
+
+
 def write_units(size: int) -> int:
     return max(MINIMUM, math.ceil(size / KB))
 
@@ -68,6 +76,8 @@ class Bill:
     rru: float = 0
     sent: int = 0
     received: int = 0
+    index: Counter[str] = field(default_factory=Counter)
+    """Entries of the index that were written or deleted, one unit each and not part of `wru`, by operation."""
     put: list[Item] = field(default_factory=list)
     """Items put one by one."""
     refused: int = 0
@@ -118,7 +128,7 @@ class Meter:
         """Look at what is there before the request; the returned function looks again after it."""
         if operation in WRITES:
             factor = 2 if operation == "TransactWriteItems" else 1
-            return self._written([*self._keys_written(operation, request)], factor)
+            return self._written(operation, [*self._keys_written(operation, request)], factor)
         match operation:
             case "GetItem":
                 self._read([self._get(request["TableName"], request["Key"])], request)
@@ -152,12 +162,14 @@ class Meter:
             case _:
                 yield request["TableName"], request["Key"]
 
-    def _written(self, keys: list[tuple[str, Item]], factor: int = 1) -> Callable[[], None]:
-        before = [item_size(self._get(*key)) for key in keys]
+    def _written(self, operation: str, keys: list[tuple[str, Item]], factor: int) -> Callable[[], None]:
+        before = [self._get(*key) for key in keys]
 
         def settle() -> None:
-            after = [item_size(self._get(*key)) for key in keys]
-            self.bill.wru += factor * sum(write_units(max(pair)) for pair in zip(before, after, strict=True))
+            for old, new in zip(before, [self._get(*key) for key in keys], strict=True):
+                self.bill.wru += factor * write_units(max(item_size(old), item_size(new)))
+                if index_entry(old) != index_entry(new):
+                    self.bill.index[operation] += (index_entry(old) is not None) + (index_entry(new) is not None)
 
         return settle
 
