@@ -99,10 +99,7 @@ def javascript(js_sdks: Path, version: str) -> Waits:
     return wait
 
 
-SLOW_CLIENTS = [pytest.param(name, marks=pytest.mark.slow) for name in ("python-sync", "js-newest")]
-
-
-@pytest.fixture(params=["python-async", "js-latest", "curl", *SLOW_CLIENTS])
+@pytest.fixture(params=["python-sync", "python-async", "js-latest", "js-newest", "curl"])
 def waits(request: pytest.FixtureRequest) -> Waits:
     """Each client in turn."""
     if request.param.startswith("js-"):
@@ -207,7 +204,6 @@ def test_above_the_pool_the_gateway_refuses_and_no_run_begins(gateway: Gateway) 
     assert [status(gateway, one) for one in threads[:3]] == ["success"] * 3
 
 
-@pytest.mark.slow
 def test_where_extensions_are_refused_the_run_drains_at_the_window_and_a_worker_ends_it(stacks: Any) -> None:
     refused = stacks.stack(members=1, timeout_s=GATEWAY_S, warm=True, REFUSE_EXTENSIONS="1")
     with refused as stack, sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60) as worker:
@@ -225,7 +221,6 @@ def test_where_extensions_are_refused_the_run_drains_at_the_window_and_a_worker_
         assert [one.method for one in stack.gateway.posts()] == ["POST"]
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
 def test_in_real_time_a_minutes_run_behind_a_gateway_of_29_s(stacks: Any, js_sdks: Path) -> None:
     run = {"steps": 30, "seconds": 2.0}
