@@ -25,10 +25,10 @@ pytestmark = pytest.mark.slow  # minutes, on a machine that is short of CPU
 
 CLIENTS = 50
 SEED = 20261124
-ARRIVE_WITHIN_S = 4.0
+ARRIVE_WITHIN_S = 8.0
 """Those who mix strategies come one after the other, so that some runs are long done when others are stopped."""
 
-STRATEGIES = ("enqueue", "enqueue", "enqueue", "reject", "interrupt", "rollback")
+STRATEGIES = (*("enqueue",) * 8, "reject", "reject", "interrupt", "rollback")
 TENANT = "default"
 
 
@@ -132,4 +132,4 @@ def test_fifty_clients_on_one_thread_lose_no_update(
         assert len(entries) == CLIENTS * STEPS
     else:
         assert len(entries) >= found.statuses["success"] * STEPS
-        assert found.statuses["success"] >= 1
+        assert found.statuses["success"] >= (2 if mix == "mixed" else 1)

@@ -263,17 +263,20 @@ class Scenario:
             return again, state
         return self._stop(state, process, process.cancel, NOBODY)
 
-    def _attend(self, state: State, process: Process) -> Iterator[tuple[bool, Process, State]]:  # noqa: C901 - one branch per row of the attendant's table
+    def _look(self, state: State, process: Process) -> tuple[Process, State]:
+        """Read the run; one that is not there may be about to be admitted."""
+        run = state.runs[process.run]
+        if run.status == NEW and not self.bugs.missing_is_done:
+            return done(sent(state, process.run), process)
+        if run.status in FINAL or run.status == NEW:
+            return done(state, process)
+        return process._replace(seen_run=run), state
+
+    def _attend(self, state: State, process: Process) -> Iterator[tuple[bool, Process, State]]:
         """Read the run, read the thread, send a watchdog, claim the run if it is its turn or has no driver."""
         index, thread = process.run, state.thread
         if process.seen_run is None:
-            run = state.runs[index]
-            if run.status == NEW and not self.bugs.missing_is_done:
-                yield True, *done(sent(state, index), process)
-            elif run.status in FINAL or run.status == NEW:
-                yield True, *done(state, process)
-            else:
-                yield True, process._replace(seen_run=run), state
+            yield True, *self._look(state, process)
             return
         if process.seen is None:
             yield True, process._replace(seen=thread), sent(state, index)
