@@ -29,6 +29,7 @@ from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
 from handler.storage.table import Table
 from handler.storage.threads import DynamoDBThreads
+from handler.telemetry import flush_exporters
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -93,7 +94,11 @@ def build_services(
         wakes=wakes,
         graphs=graphs,
         loop=loop,
-        hold=Hold(lambda: waiter.busy, lambda seconds: loop.submit(waiter.idle(seconds)).result()),
+        hold=Hold(
+            lambda: waiter.busy,
+            lambda seconds: loop.submit(waiter.idle(seconds)).result(),
+            before_freeze=flush_exporters,
+        ),
         admission=admission,
         driver=driver,
         waiter=waiter,

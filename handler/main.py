@@ -7,8 +7,10 @@ from mangum import Mangum
 from handler.api.app import create_app
 from handler.api.gateway import rooted
 from handler.bootstrap import build_services
+from handler.telemetry import configure_logging, correlated, flush_exporters
 
 services = build_services()
+configure_logging(services.settings.service_name, services.settings.log_level)
 services.hold.start()
 app = create_app(services)
 adapter = Mangum(app, lifespan="off")
@@ -16,7 +18,11 @@ adapter = Mangum(app, lifespan="off")
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a proxy event of a REST or an HTTP API; a run that goes on keeps the sandbox awake."""
+    origin = str((event.get("requestContext") or {}).get("requestId") or "")
     try:
-        return adapter(rooted(event), context)
+        with correlated(correlation_id=origin, request_id=context.aws_request_id):
+            return adapter(rooted(event), context)
     finally:
+        if not services.hold.active:  # otherwise it flushes, when the response has gone out
+            flush_exporters()
         services.hold.returned(context.aws_request_id)

@@ -44,7 +44,12 @@ class Settings(BaseSettings):
     """Further types that checkpoints may hold, comma-separated: `module:Class`."""
     aes_key: str = ""
     """Key that encrypts checkpoints (16, 24 or 32 bytes); empty: they are encrypted at rest by DynamoDB alone."""
-    log_level: str = "INFO"
+    cors_origins: str = ""
+    """Origins whose pages may call from a browser, comma-separated, or `*`; empty: none."""
+    service_name: str = "langgraph-lambda"
+    """What the metrics of this deployment are told apart by."""
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """From which level on this service logs."""
 
 
 @lru_cache(maxsize=1)

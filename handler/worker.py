@@ -5,22 +5,27 @@ from typing import Any
 
 from handler.bootstrap import build_services
 from handler.storage.queue import Wake
+from handler.telemetry import FLUSH_S, configure_logging, correlated, flush_exporters
 
 log = logging.getLogger(__name__)
 
 services = build_services()
+configure_logging(services.settings.service_name, services.settings.log_level)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Attend to the messages of a batch; those that failed are reported, and come again."""
     failures = []
     for record in event["Records"]:
-        limit_s = context.get_remaining_time_in_millis() / 1000
+        limit_s = context.get_remaining_time_in_millis() / 1000 - FLUSH_S
         try:
             wake = Wake.from_text(record["body"])
-            attending = services.attendant.attend(wake.tenant, wake.thread_id, wake.run_id, limit_s)
-            services.loop.submit(attending).result()
+            with correlated(correlation_id=wake.correlation_id, request_id=context.aws_request_id):
+                attending = services.attendant.attend(wake.tenant, wake.thread_id, wake.run_id, limit_s)
+                services.loop.submit(attending).result()
         except Exception as error:
-            log.exception("message failed", extra={"error": type(error).__name__})
+            fields = {"error": type(error).__name__, "message_id": record["messageId"]}
+            log.exception("message failed", extra=fields)
             failures.append({"itemIdentifier": record["messageId"]})
+    flush_exporters()
     return {"batchItemFailures": failures}

@@ -5,6 +5,7 @@
 | packages, at the root  | pyproject.toml's dependencies and the project's own, under constraints.txt   |
 | handler/               | the service                                                                  |
 | project/               | langgraph.json, its graphs, its local dependencies and the env file it names |
+| run.sh                 | what starts the stream function                                              |
 
 `sam build` comes here through the Makefile's build-… targets. Only the standard library and pip are needed.
 """
@@ -126,10 +127,10 @@ def declared_dependencies(pyproject: Path) -> list[str]:
 
 
 def runtime_requirements() -> list[str]:
-    """The service's own dependencies but for what Lambda brings."""
+    """The service's own dependencies but for what Lambda brings, and the server of the stream function."""
     return [
         entry
-        for entry in declared_dependencies(ROOT / "pyproject.toml")
+        for entry in [*declared_dependencies(ROOT / "pyproject.toml"), "uvicorn"]
         if re.split(r"[^A-Za-z0-9_.-]", entry, maxsplit=1)[0] not in BROUGHT_BY_LAMBDA
     ]
 
@@ -246,6 +247,7 @@ def build(artefact: Path, config: Path, target: Target) -> None:
         sources = Path(folder) / "sources"
         shutil.copytree(ROOT / "handler", sources / "handler", ignore=shutil.ignore_patterns(*NEVER_SHIPPED))
         copy_project(project, sources / "project")
+        shutil.copy2(ROOT / "infra" / "run.sh", sources)
         compile_sources(sources, target)
         shutil.copytree(packages, artefact, dirs_exist_ok=True)
         shutil.copytree(sources, artefact, dirs_exist_ok=True)

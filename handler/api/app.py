@@ -4,10 +4,12 @@ import logging
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
 from handler import __version__
 from handler.api import assistants, runs, state, system, threads
+from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
 from handler.api.services import Services
 from handler.errors import ServiceError
@@ -21,6 +23,17 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     for router in (system.router, assistants.router, threads.router, state.router, runs.router):
         app.include_router(router)
+    app.add_middleware(AccessLog)
+    origins = [origin for origin in services.settings.cors_origins.split(",") if origin]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Content-Location", "Preference-Applied", "Retry-After"],
+            max_age=3600,
+        )
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

@@ -78,6 +78,7 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
             limit_s = window_s
     result = await services.loop.run(services.waiter.follow(run, admitted, window_s=window_s, limit_s=limit_s))
     if result is None:
+        log.info("window closed", extra={"thread_id": run.thread_id, "run_id": run.run_id})
         dialect = services.settings.python_sdk_dialect
         return still_running(request, run.run_id, f"{run_path(run)}/join", headers, python=dialect)
     answer = result_answer(request, services, result, headers)

@@ -154,6 +154,7 @@ class Drive:
 
     async def run(self) -> Ended | HandedOn:
         """Drive to the end of the run or of the time, with a heartbeat beside it."""
+        log.info("run begun", extra={**self._fields, **self._beginning()})
         self._work = asyncio.create_task(self._end())
         heartbeat = asyncio.create_task(self._keep_alive())
         clock = asyncio.create_task(self._watch_deadline())
@@ -177,6 +178,17 @@ class Drive:
         finally:
             for task in (clock, heartbeat, self._work):
                 await _stop(task)
+
+    def _beginning(self) -> JsonObject:
+        """What there is to say of how the run came here; None: nothing."""
+        run = self.claim.run
+        if run.cancel is not None:
+            return {"cancel": run.cancel}
+        queued_ms = to_ms(self.driver.clock()) - to_ms(run.created_at)
+        return {
+            "queue_ms": max(queued_ms, 0) if run.attempt == 1 else None,
+            "taken_over": 1 if self.claim.resumes and not self.claim.clean else None,
+        }
 
     async def _end(self) -> Outcome | None:
         """The outcome of the run; None if another driver is to go on with it. Every error becomes an outcome."""
@@ -314,7 +326,10 @@ class Drive:
     async def _settle(self, outcome: Outcome) -> Ended:
         run, now = self.claim.run, self.driver.clock()
         following = await asyncio.to_thread(self.driver.runs.settle, self.claim, outcome, now)
-        log.info("run ended", extra={**self._fields, "status": outcome.status})
+        has_failed = outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT)
+        duration_ms = to_ms(now) - to_ms(run.started_at or now)
+        ending = {"status": outcome.status, "duration_ms": duration_ms, "failures": 1 if has_failed else None}
+        log.info("run ended", extra={**self._fields, **ending})
         if following is not None:
             self.driver.on_next(following)
             await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, following)

@@ -23,10 +23,16 @@ REMEMBERED = 100
 class Hold:
     """The extension: a thread that lies between one invocation's end and the next one's start."""
 
-    def __init__(self, busy: Callable[[], bool], wait_until_idle: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        busy: Callable[[], bool],
+        wait_until_idle: Callable[[float], None],
+        before_freeze: Callable[[], object] = lambda: None,
+    ) -> None:
         self.active = False
         self._busy = busy
         self._wait_until_idle = wait_until_idle
+        self._before_freeze = before_freeze
         self._returned: OrderedDict[str, None] = OrderedDict()
         self._changed = threading.Condition()
 
@@ -82,3 +88,4 @@ class Hold:
             self._changed.wait_for(lambda: request_id in self._returned)
         while self._busy():
             self._wait_until_idle(1.0)
+        self._before_freeze()

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from handler.errors import StorageUnavailable
+from handler.telemetry import correlation_id
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,17 +24,20 @@ class Wake:
     tenant: str
     thread_id: str
     run_id: str
+    correlation_id: str = ""
+    """The client's request that it goes back to, for the log; empty: it is not known."""
 
     def to_text(self) -> str:
         """The message's body."""
-        return json.dumps({"tenant": self.tenant, "thread_id": self.thread_id, "run_id": self.run_id})
+        return json.dumps({name: value for name, value in asdict(self).items() if value or name != "correlation_id"})
 
     @classmethod
     def from_text(cls, body: str) -> "Wake":
         """The wake-up in a message's body; ValueError if it is none."""
         content = json.loads(body)
         try:
-            return cls(*(str(content[name]) for name in ("tenant", "thread_id", "run_id")))
+            tenant, thread_id, run_id = (str(content[name]) for name in ("tenant", "thread_id", "run_id"))
+            return cls(tenant, thread_id, run_id, str(content.get("correlation_id", "")))
         except (KeyError, TypeError) as error:
             raise ValueError("not a wake-up message") from error
 
@@ -47,7 +51,7 @@ class SqsWakes:
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """Have a worker look at a run after so many seconds (0 to 900)."""
-        body = Wake(tenant, thread_id, run_id).to_text()
+        body = Wake(tenant, thread_id, run_id, correlation_id()).to_text()
         delay = min(delay_s, MAX_DELAY_S)
         try:
             self.client.send_message(QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay)
