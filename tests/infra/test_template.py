@@ -10,29 +10,23 @@ import pytest
 from handler.settings import Settings
 from handler.storage.schema import EXPIRES_AT, TABLE
 from infra.build import LAMBDA_PLATFORMS, LAMBDA_PYTHON
+from tests.infra.actions import indexes_queried, methods_called, queue_actions, table_actions
 from tests.template import TEMPLATE, load_template, resources, table_definition
 
 ROOT = TEMPLATE.parent
 SAM = ROOT / ".venv-sam" / "bin"
 
-TABLE_ACTIONS = {
-    "dynamodb:BatchGetItem",
-    "dynamodb:BatchWriteItem",
-    "dynamodb:ConditionCheckItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:Query",
-    "dynamodb:UpdateItem",
-}
-QUEUE_ACTIONS = {
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "sqs:ReceiveMessage",
-    "sqs:SendMessage",
-}
+TAKEN_BY_LAMBDA = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+"""What Lambda does to a queue in the name of the function that it wakes."""
 LOG_ACTIONS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+KEY_ACTIONS = {"kms:Decrypt", "kms:GenerateDataKey"}
+"""What DynamoDB and SQS need of whoever reads and writes what a key of the customer's encrypts."""
+
+OF_AWS = {
+    "AWSLambdaENIManagementAccess": "InVpc",
+    "AmazonAPIGatewayPushToCloudWatchLogs": "WithAccountLogRole",
+}
+"""AWS's own policies and under which condition a role has one: their actions know no resource to be narrowed to."""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -49,15 +43,63 @@ def statements() -> Iterator[dict[str, Any]]:
             yield from policy["PolicyDocument"]["Statement"]
 
 
+def role_statements(role: str) -> list[dict[str, Any]]:
+    """The statements of a role's own policies."""
+    policies = resources("AWS::IAM::Role")[role]["Properties"].get("Policies", [])
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def functions_as_written() -> dict[str, dict[str, Any]]:
+    """The functions, without the globals."""
+    return resources("AWS::Serverless::Function")
+
+
 def functions() -> dict[str, dict[str, Any]]:
     """Each function's properties over the globals."""
     shared = load_template()["Globals"]["Function"]
-    return {name: {**shared, **each["Properties"]} for name, each in resources("AWS::Serverless::Function").items()}
+    return {name: {**shared, **each["Properties"]} for name, each in functions_as_written().items()}
 
 
-def test_the_policies_allow_what_the_code_does_and_nothing_more() -> None:
-    allowed = {action for statement in statements() for action in as_list(statement["Action"])}
-    assert allowed == TABLE_ACTIONS | QUEUE_ACTIONS | LOG_ACTIONS
+def allowed_actions(prefix: str) -> set[str]:
+    """The actions of one service that any policy allows."""
+    actions = {action for statement in statements() for action in as_list(statement["Action"])}
+    return {action for action in actions if action.startswith(prefix)}
+
+
+def test_the_policies_allow_on_the_table_what_the_code_does_and_nothing_more() -> None:
+    taken = {f"dynamodb:{action}" for action in table_actions()} - {"dynamodb:Scan"}
+    assert len(taken) > 3
+    assert allowed_actions("dynamodb:") == taken
+
+
+def test_no_function_scans_and_none_may() -> None:
+    # A saver can (LangGraph's contract has delete_for_runs, and a list of everything); the service asks for neither.
+    assert table_actions()["Scan"] == {"storage/checkpointer/maintenance.py"}
+    for name in ("delete_for_runs", "adelete_for_runs", "tenant_threads", "run_logs"):
+        assert {path for path in methods_called(name) if not path.startswith("storage/checkpointer/")} == set()
+    assert "dynamodb:Scan" not in allowed_actions("dynamodb:")
+
+
+def test_the_policies_allow_on_the_queue_what_the_code_and_lambda_do_and_nothing_more() -> None:
+    taken = {f"sqs:{action}" for action in queue_actions()}
+    assert taken
+    assert allowed_actions("sqs:") == taken | TAKEN_BY_LAMBDA
+    receivers = [role for role in resources("AWS::IAM::Role") if "sqs:ReceiveMessage" in str(role_statements(role))]
+    assert receivers == ["WorkerFunctionRole"]
+
+
+def test_the_policies_allow_nothing_else() -> None:
+    known = allowed_actions("dynamodb:") | allowed_actions("sqs:")
+    assert allowed_actions("") - known == LOG_ACTIONS | KEY_ACTIONS
+
+
+def test_an_index_may_be_queried_exactly_if_the_code_queries_one() -> None:
+    queried = [s for s in statements() if "index" in str(s["Resource"])]
+    assert bool(queried) == bool(indexes_queried()), f"indexes are queried in {indexes_queried()}"
+    for statement in queried:
+        (index,) = TABLE["GlobalSecondaryIndexes"]
+        assert as_list(statement["Action"]) == ["dynamodb:Query"]
+        assert statement["Resource"] == {"Fn::Sub": "${Table.Arn}/index/" + index["IndexName"]}
 
 
 def test_no_statement_has_a_wildcard() -> None:
@@ -67,13 +109,26 @@ def test_no_statement_has_a_wildcard() -> None:
         assert not statement.keys() & {"NotAction", "NotResource"}
 
 
-def test_each_function_has_a_role_of_its_own_without_policies_from_elsewhere() -> None:
+def test_each_function_has_a_role_of_its_own() -> None:
     roles = [properties["Role"]["Fn::GetAtt"][0] for properties in functions().values()]
-    assert len(set(roles)) == len(roles) >= 1
+    assert len(set(roles)) == len(roles) == 3
+    for name, properties in functions().items():
+        role = resources("AWS::IAM::Role")[properties["Role"]["Fn::GetAtt"][0]]
+        assert role.get("Condition") == resources("AWS::Serverless::Function")[name].get("Condition")
+
+
+def test_policies_from_elsewhere_are_few_and_conditional() -> None:
     ours = resources("AWS::IAM::ManagedPolicy")
-    for role in roles:
-        attached = resources("AWS::IAM::Role")[role]["Properties"].get("ManagedPolicyArns", [])
-        assert {policy["Ref"] for policy in attached} <= ours.keys()
+    for role in resources("AWS::IAM::Role").values():
+        for attached in role["Properties"].get("ManagedPolicyArns", []):
+            condition, policy = role.get("Condition"), attached
+            if "Fn::If" in attached:
+                condition, policy, otherwise = attached["Fn::If"]
+                assert otherwise == {"Ref": "AWS::NoValue"}
+            if "Ref" in policy:
+                assert ours[policy["Ref"]].get("Condition") in (None, condition)
+            else:
+                assert OF_AWS[policy["Fn::Sub"].rpartition("/")[2]] == condition
 
 
 def test_the_table_outlives_the_stack_and_can_be_restored() -> None:
@@ -81,7 +136,7 @@ def test_the_table_outlives_the_stack_and_can_be_restored() -> None:
     assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
     assert table["Properties"]["DeletionProtectionEnabled"] is True
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    assert table["Properties"]["SSESpecification"]["SSEEnabled"] is True
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": EXPIRES_AT, "Enabled": True}
 
 
@@ -89,17 +144,12 @@ def test_the_template_declares_the_table_that_the_code_declares() -> None:
     assert table_definition() == TABLE
 
 
-def test_the_one_index_may_be_queried_by_name() -> None:
-    (index,) = TABLE["GlobalSecondaryIndexes"]
-    queried = [s["Resource"]["Fn::Sub"] for s in statements() if s["Action"] == "dynamodb:Query"]
-    assert queried == ["${Table.Arn}/index/" + index["IndexName"]]
-
-
 def test_dead_letters_are_kept_and_the_queue_outwaits_the_longest_invocation() -> None:
     queues = resources("AWS::SQS::Queue")
     dead_letters = queues["Queue"]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     assert queues[dead_letters]["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
-    longest = max(properties["Timeout"] for properties in functions().values())
+    assert {properties["Timeout"]["Ref"] for properties in functions().values()} == {"FunctionTimeoutSeconds"}
+    longest = load_template()["Parameters"]["FunctionTimeoutSeconds"]["MaxValue"]
     assert queues["Queue"]["Properties"]["VisibilityTimeout"] >= longest
 
 
@@ -112,20 +162,29 @@ def test_the_worker_takes_one_message_at_a_time_and_may_wake_itself() -> None:
     assert worker["RecursiveLoop"] == "Allow"
 
 
+def environments() -> dict[str, dict[str, Any]]:
+    """Each function's variables: the globals' and its own, as SAM merges them."""
+    shared = load_template()["Globals"]["Function"]["Environment"]["Variables"]
+    own = {name: each["Properties"].get("Environment", {}) for name, each in functions_as_written().items()}
+    return {name: {**shared, **environment.get("Variables", {})} for name, environment in own.items()}
+
+
 def test_every_setting_that_the_code_reads_is_set_and_nothing_else() -> None:
-    for properties in functions().values():
-        assert properties["Environment"]["Variables"].keys() == {name.upper() for name in Settings.model_fields}
+    for name, variables in environments().items():
+        others = {variable for variable in variables if variable.startswith("AWS_")}
+        assert variables.keys() - others == {field.upper() for field in Settings.model_fields}
+        assert bool(others) == (name == "StreamFunction")
 
 
 def test_the_code_knows_how_long_an_invocation_may_last() -> None:
-    for properties in functions().values():
-        assert properties["Environment"]["Variables"]["FUNCTION_TIMEOUT_SECONDS"] == str(properties["Timeout"])
+    for name, properties in functions().items():
+        assert environments()[name]["FUNCTION_TIMEOUT_SECONDS"] == properties["Timeout"]
 
 
 def test_what_the_template_sets_by_default_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = {name: parameter.get("Default") for name, parameter in load_template()["Parameters"].items()}
-    for properties in functions().values():
-        for name, value in properties["Environment"]["Variables"].items():
+    for variables in environments().values():
+        for name, value in variables.items():
             text = value if isinstance(value, str) else str(defaults.get(value["Ref"], "of-a-resource"))
             monkeypatch.setenv(name, text)
         settings = Settings()
@@ -134,7 +193,14 @@ def test_what_the_template_sets_by_default_is_valid(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_handler_exists() -> None:
-    for properties in functions().values():
+    for name, properties in functions().items():
+        if name == "StreamFunction":
+            assert properties["Handler"] == "run.sh"
+            script = ROOT / "infra" / "run.sh"
+            assert script.stat().st_mode & 0o111
+            assert " handler.stream:app " in script.read_text()
+            assert "\napp = " in (ROOT / "handler" / "stream.py").read_text()
+            continue
         module, _, attribute = properties["Handler"].rpartition(".")
         source = (ROOT / (module.replace(".", "/") + ".py")).read_text()
         assert f"\n{attribute} = " in source or f"\ndef {attribute}(" in source
@@ -147,17 +213,11 @@ def test_the_build_targets_the_runtime_that_the_template_names() -> None:
     assert all(platform.endswith("_aarch64") for platform in LAMBDA_PLATFORMS)
 
 
-def test_callers_need_an_api_key_unless_a_parameter_says_otherwise() -> None:
-    template = load_template()
-    assert template["Parameters"]["RequireApiKey"]["Default"] == "true"
-    paths = template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"]
-    assert paths.keys() == {"/", "/{proxy+}"}
-    for path in paths.values():
-        security = path["x-amazon-apigateway-any-method"]["security"]
-        assert security == {"Fn::If": ["WithApiKey", [{"ApiKey": []}], {"Ref": "AWS::NoValue"}]}
-
-
-@pytest.mark.parametrize("command", [("cfn-lint", "template.yaml"), ("sam", "validate", "--lint")], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "command",
+    [("cfn-lint", "template.yaml", "infra/monitoring.yaml"), ("sam", "validate", "--lint")],
+    ids=lambda c: c[0],
+)
 def test_the_linters_find_nothing(command: tuple[str, ...], tmp_path: Path) -> None:
     environment = {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-east-1", "HOME": str(tmp_path)}
     linted = subprocess.run(
