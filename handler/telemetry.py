@@ -26,7 +26,7 @@ NAMESPACE = "langgraph-lambda"
 """CloudWatch namespace of the metrics; their one dimension is `service`."""
 
 FLUSH_S = 2.0
-"""For how long trace exporters may keep a sandbox from freezing, in seconds."""
+"""For how long trace exporters may keep a sandbox from freezing, in seconds; drivers stop earlier than that."""
 
 
 @dataclass(frozen=True, slots=True)

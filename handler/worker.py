@@ -5,7 +5,7 @@ from typing import Any
 
 from handler.bootstrap import build_services
 from handler.storage.queue import Wake
-from handler.telemetry import FLUSH_S, configure_logging, correlated, flush_exporters
+from handler.telemetry import configure_logging, correlated, flush_exporters
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Attend to the messages of a batch; those that failed are reported, and come again."""
     failures = []
     for record in event["Records"]:
-        limit_s = context.get_remaining_time_in_millis() / 1000 - FLUSH_S
+        limit_s = context.get_remaining_time_in_millis() / 1000
         try:
             wake = Wake.from_text(record["body"])
             with correlated(correlation_id=wake.correlation_id, request_id=context.aws_request_id):

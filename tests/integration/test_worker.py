@@ -1,6 +1,7 @@
 """The worker's Lambda entry with SQS events: what each message leads to, hand-offs, deadlines, runs given up."""
 
 import importlib
+import json
 import os
 import sys
 import threading
@@ -205,6 +206,27 @@ def test_background_run_ends_by_its_message(functions: Lambda, client: httpx.Cli
     assert client.get(f"/threads/{thread}").json()["status"] == "idle"
     assert entries(client, thread) == names("a", 3)
     assert functions.run(thread, run_id).attempt == 1
+
+
+def test_the_log_tells_a_run_from_request_to_end_and_nothing_of_what_was_said(
+    functions: Lambda, client: httpx.Client, thread: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = start(client, thread, name="never-to-be-logged")
+    (message, *_) = functions.receive()
+    body = {**json.loads(message["Body"]), "correlation_id": "request-1"}
+    functions.invoke([{**message, "Body": json.dumps(body)}])
+    output = capsys.readouterr().out
+    lines = [json.loads(line) for line in output.splitlines()]
+    of_run = {line["message"]: line for line in lines if line.get("run_id") == run_id}
+    assert {"run begun", "run ended"} <= of_run.keys()
+    for line in (of_run["run begun"], of_run["run ended"]):
+        assert line["correlation_id"] == "request-1"
+        assert line["request_id"] == Invocation(0).aws_request_id
+        assert (line["thread_id"], line["attempt"]) == (thread, 1)
+        assert line["epoch"] > 0
+    assert of_run["run begun"]["QueueToStart"] == of_run["run begun"]["queue_ms"] >= 0
+    assert of_run["run ended"]["RunDuration"] >= 0
+    assert "never-to-be-logged" not in output
 
 
 def test_enqueued_runs_follow_each_other_in_order_of_arrival(

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from handler.errors import StorageUnavailable
 from handler.storage.queue import MAX_DELAY_S, NoWakes, SqsWakes, Wake
+from handler.telemetry import correlated
 
 
 class Queue:
@@ -31,6 +32,15 @@ class Queue:
 def test_a_wake_up_comes_back_out_of_its_text(tenant: str) -> None:
     wake = Wake(tenant, "T", "R")
     assert Wake.from_text(wake.to_text()) == wake
+
+
+def test_a_message_says_which_request_it_goes_back_to_where_that_is_known() -> None:
+    queue = Queue()
+    with correlated(correlation_id="request-1"):
+        SqsWakes(cast("Any", queue), "url").send("acme", "T", "R")
+    (sent,) = queue.sent
+    assert Wake.from_text(sent["MessageBody"]) == Wake("acme", "T", "R", "request-1")
+    assert "correlation" not in Wake("acme", "T", "R").to_text()
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "5", "null", "{}", '{"tenant": "a", "thread_id": "T"}'])
