@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 BUILD_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sam run test test-slow check format lint types imports build bench bench-checkpoints constraints clean
+.PHONY: help setup setup-sam run test test-slow check format lint types imports build bench bench-checkpoints bench-cold constraints clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ build-%Function:
 
 bench: setup ## what a wait costs: requests and units
 	$(BIN)/python -m pytest -q tests/bench
+
+bench-cold: setup ## what a cold start imports, over what it cannot do without (about a minute)
+	$(MAKE) --no-print-directory build TARGET=host
+	$(BIN)/python -m tests.bench.cold .aws-sam/host/ApiFunction
 
 bench-checkpoints: setup ## what a turn costs, ours and langgraph-checkpoint-aws (some minutes)
 	$(PYTHON) -m venv $(VENV)-peer

@@ -1,16 +1,17 @@
 """The settings of one process, read once from the environment and frozen."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Settings(BaseSettings):
-    """Names are those of the environment variables, in lower case."""
+class Settings(BaseModel):
+    """Names are those of the environment variables, in lower case; what is given takes precedence over them."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     table_name: str = "langgraph-lambda"
     """The DynamoDB table."""
@@ -50,6 +51,13 @@ class Settings(BaseSettings):
     """What the metrics of this deployment are told apart by."""
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """From which level on this service logs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What is set of the variables, under what is given; pydantic-settings costs each cold start."""
+        variables = {name: os.environ.get(name.upper()) for name in cls.model_fields}
+        return {name: value for name, value in variables.items() if value is not None} | given
 
 
 @lru_cache(maxsize=1)

@@ -45,8 +45,8 @@ LAMBDA_PLATFORMS = (
 BROUGHT_BY_LAMBDA = ("boto3", "botocore", "s3transfer")
 """Left out of the artefact: the managed runtime has them, and they outweigh all else."""
 
-NEVER_IMPORTED = ("bin", "*-stubs", "zstandard/_cffi.*.so", "zstandard/backend_cffi.py")
-"""Scripts, types for type checkers, and zstandard's second backend, which CPython never takes (11 MB)."""
+NEVER_IMPORTED = ("bin", "*-stubs", "Crypto/SelfTest", "zstandard/_cffi.*.so", "zstandard/backend_cffi.py")
+"""Scripts, types for type checkers, pycryptodome's tests, and zstandard's second backend, which CPython never takes."""
 
 NEVER_SHIPPED = ("__pycache__", "node_modules", "*.pyc", "*.egg-info")
 OWN_FOLDERS = ("docs", "handler", "infra", "tests")

@@ -23,11 +23,23 @@ def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     return read
 
 
+class Documented(dict[str, Any]):
+    """A mapping whose content is worked out when it is read: the schemas of all bodies cost 30 ms of a cold start."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__(requestBody=None)
+        self.model = model
+
+    def items(self) -> Any:
+        """The one item."""
+        schema = self.model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs", None)
+        return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}.items()
+
+
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """What the OpenAPI document says of a route whose body is read by `body_of(model)`."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return Documented(model)
 
 
 async def parsed_body(request: Request) -> Any:
