@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PORT   ?= 8123
 SAM    := $(VENV)-sam
 TARGET ?= lambda
+PROJECT ?= langgraph.json
+BUILD_DIR ?= .aws-sam/$(if $(filter host,$(TARGET)),host,build)
 
 # Read by the SAM CLI, which otherwise reports its use.
 export SAM_CLI_TELEMETRY := 0
@@ -57,12 +59,12 @@ imports: setup
 
 check: lint types imports test ## all that CI runs
 
-build: setup-sam ## check the template and build the artefact (TARGET=host: one that runs on this machine)
+build: setup-sam ## check the template and build the artefact (PROJECT=…/langgraph.json, TARGET=host: for this machine)
 	$(SAM)/bin/sam validate --lint
-	$(SAM)/bin/sam build $(if $(filter host,$(TARGET)),--build-dir .aws-sam/host)
+	PROJECT=$(PROJECT) TARGET=$(TARGET) $(SAM)/bin/sam build --build-dir $(BUILD_DIR)
 
 build-%Function:
-	$(BUILD_PYTHON) infra/build.py --target $(TARGET) $(ARTIFACTS_DIR)
+	$(BUILD_PYTHON) infra/build.py --target $(TARGET) --config $(PROJECT) $(ARTIFACTS_DIR)
 
 bench: setup ## what a wait costs: requests and units
 	$(BIN)/python -m pytest -q tests/bench

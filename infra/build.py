@@ -31,6 +31,9 @@ CONSTRAINTS = ROOT / "constraints.txt"
 PACKAGES = ROOT / ".aws-sam" / "packages"
 """Installed packages, one folder per target and set of requirements, so that an edit of the code installs nothing."""
 
+PACKAGES_KEPT = 3
+"""How many sets of requirements keep their folder, so that two projects do not install in turns."""
+
 LAMBDA_PYTHON = "3.13"
 """The interpreter of template.yaml's Runtime."""
 
@@ -47,6 +50,9 @@ BROUGHT_BY_LAMBDA = ("boto3", "botocore", "s3transfer")
 
 NEVER_IMPORTED = ("bin", "*-stubs", "Crypto/SelfTest", "zstandard/_cffi.*.so", "zstandard/backend_cffi.py")
 """Scripts, types for type checkers, pycryptodome's tests, and zstandard's second backend, which CPython never takes."""
+
+ASYMMETRIC = ("Crypto/Protocol", "Crypto/PublicKey", "Crypto/Signature")
+"""What pycryptodome has beyond AES, which encrypts checkpoints (5 MB); left out unless somebody else requires it."""
 
 NEVER_SHIPPED = ("__pycache__", "node_modules", "*.pyc", "*.egg-info")
 OWN_FOLDERS = ("docs", "handler", "infra", "tests")
@@ -152,11 +158,11 @@ def installed_packages(requirements: list[str], target: Target) -> Path:
     with tempfile.TemporaryDirectory(dir=PACKAGES) as folder:
         fresh = Path(folder) / "packages"
         install(requirements, fresh, target)
-        prune(fresh)
+        prune(fresh, requirements)
         compile_sources(fresh, target)
-        for stale in PACKAGES.glob(f"{target}-*"):
-            shutil.rmtree(stale, ignore_errors=True)
         fresh.rename(ready)
+    for stale in sorted(PACKAGES.glob(f"{target}-*"), key=lambda path: path.stat().st_mtime)[:-PACKAGES_KEPT]:
+        shutil.rmtree(stale, ignore_errors=True)
     return ready
 
 
@@ -171,10 +177,11 @@ def install(requirements: list[str], folder: Path, target: Target) -> None:
         raise BuildError("pip could not install the requirements (its own message is above)")
 
 
-def prune(folder: Path) -> None:
-    """Remove what Lambda brings and what no interpreter reads."""
+def prune(folder: Path, requirements: list[str]) -> None:
+    """Remove what Lambda brings, what no interpreter reads, and what nothing here is for."""
+    unused = () if other_requirers("pycryptodome", folder, requirements) else ASYMMETRIC
     brought = [pattern for name in BROUGHT_BY_LAMBDA for pattern in (name, f"{name}-*.dist-info")]
-    for pattern in [*brought, *NEVER_IMPORTED]:
+    for pattern in [*brought, *NEVER_IMPORTED, *unused]:
         for path in folder.glob(pattern):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -182,6 +189,17 @@ def prune(folder: Path) -> None:
                 path.unlink()
     for path in folder.rglob("*.pyi"):
         path.unlink()
+
+
+def other_requirers(package: str, folder: Path, requirements: list[str]) -> list[str]:
+    """Who requires a package of the service's own besides it: the project or an installed package."""
+    texts = {entry: entry for entry in requirements if entry not in runtime_requirements()}
+    texts |= {entry: Path(entry).read_text() for entry in requirements if Path(entry).is_absolute()}
+    for path in folder.glob("*.dist-info/METADATA"):
+        needs = re.findall(r"(?m)^Requires-Dist: *(.*)$", path.read_text().partition("\n\n")[0])
+        texts[path.parent.name] = "\n".join(needs)
+    asks = re.compile(rf"(?im)^{re.escape(package)}\b(?!-)(?!.*\bextra\s*==)")
+    return [name for name, text in texts.items() if asks.search(text)]
 
 
 def compile_sources(folder: Path, target: Target) -> None:

@@ -15,6 +15,7 @@ from infra.build import (
     build,
     copy_project,
     fingerprint,
+    prune,
     runtime_requirements,
 )
 
@@ -126,6 +127,29 @@ def test_packages_are_installed_anew_when_a_requirements_file_changes(project: W
     (declared.config.parent / "agents" / "requirements.txt").write_text("other==1\n")
     assert fingerprint(declared.requirements(), Target.LAMBDA) != before
     assert fingerprint(declared.requirements(), Target.HOST) != fingerprint(declared.requirements(), Target.LAMBDA)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "metadata", "kept"),
+    [
+        ("httpx", "Requires-Dist: httpcore", False),
+        ("pycryptodome==3.23", "", True),
+        ("httpx", "Requires-Dist: pycryptodome>=3", True),
+        ("httpx", "Requires-Dist: pycryptodome; extra == 'aes'", False),
+        ("pycryptodomex", "Requires-Dist: pycryptodome-extras", False),
+        ("httpx", "Name: PyCryptodome\n\nPyCryptodome is a package", False),
+    ],
+)
+def test_what_only_others_use_of_a_package_is_shipped_only_with_them(
+    tmp_path: Path, requirement: str, metadata: str, kept: bool
+) -> None:
+    for file in ("Crypto/PublicKey/RSA.py", "Crypto/Cipher/AES.py", "some.dist-info/METADATA", "boto3/session.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(metadata)
+    prune(tmp_path, [*runtime_requirements(), requirement])
+    assert (tmp_path / "Crypto" / "Cipher" / "AES.py").exists()
+    assert (tmp_path / "Crypto" / "PublicKey" / "RSA.py").exists() == kept
+    assert not (tmp_path / "boto3").exists()
 
 
 @pytest.mark.slow

@@ -14,7 +14,10 @@ from tests.rie import link_runtime
 def cold(artefact: Path, engine: Engine, tmp_path: Path) -> Cold:
     """Interpreters of the artefact, over a table."""
     link_runtime(tmp_path / "runtime")
-    table = {"TABLE_NAME": engine.create_table(f"cold-{uuid.uuid4().hex[:8]}"), "LANGGRAPH_CONFIG": "project/langgraph.json"}
+    table = {
+        "TABLE_NAME": engine.create_table(f"cold-{uuid.uuid4().hex[:8]}"),
+        "LANGGRAPH_CONFIG": "project/langgraph.json",
+    }
     return Cold(artefact, tmp_path / "runtime", {**engine.environment, **table})
 
 
