@@ -39,15 +39,15 @@ main()
 
 
 @contextmanager
-def embedded_engine(db: Path | None = None) -> Iterator[str]:
+def embedded_engine(db: Path | None = None, host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
     """Run the engine and yield its endpoint URL; `db` is a directory that keeps its data, written when it stops."""
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="langgraph-lambda-") as scratch:
         environment = {
             **os.environ,
             "GATEWAY_PORT": str(port),
-            "BIND_HOST": "127.0.0.1",
-            "MINISTACK_HOST": "127.0.0.1",
+            "BIND_HOST": host,
+            "MINISTACK_HOST": host,
             "SERVICES": "dynamodb,sqs",
             "LOG_LEVEL": "ERROR",
             "PERSIST_STATE": "1" if db else "0",
@@ -67,8 +67,8 @@ def embedded_engine(db: Path | None = None) -> Iterator[str]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            await_health(process, f"http://127.0.0.1:{port}/_ministack/health")
-            yield f"http://127.0.0.1:{port}"
+            await_health(process, f"http://{host}:{port}/_ministack/health")
+            yield f"http://{host}:{port}"
         finally:
             stop(process)
 

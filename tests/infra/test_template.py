@@ -173,7 +173,8 @@ def test_every_setting_that_the_code_reads_is_set_and_nothing_else() -> None:
     for name, variables in environments().items():
         others = {variable for variable in variables if variable.startswith("AWS_")}
         assert variables.keys() - others == {field.upper() for field in Settings.model_fields}
-        assert bool(others) == (name == "StreamFunction")
+        assert variables["AWS_ENDPOINT_URL"] == ""
+        assert (others > {"AWS_ENDPOINT_URL"}) == (name == "StreamFunction")
 
 
 def test_the_code_knows_how_long_an_invocation_may_last() -> None:
