@@ -39,7 +39,9 @@ main()
 
 
 @contextmanager
-def embedded_engine(db: Path | None = None, host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
+def embedded_engine(
+    db: Path | None = None, host: str = "127.0.0.1", port: int | None = None, services: str = "dynamodb,sqs"
+) -> Iterator[str]:
     """Run the engine and yield its endpoint URL; `db` is a directory that keeps its data, written when it stops."""
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="langgraph-lambda-") as scratch:
@@ -48,7 +50,7 @@ def embedded_engine(db: Path | None = None, host: str = "127.0.0.1", port: int |
             "GATEWAY_PORT": str(port),
             "BIND_HOST": host,
             "MINISTACK_HOST": host,
-            "SERVICES": "dynamodb,sqs",
+            "SERVICES": services,
             "LOG_LEVEL": "ERROR",
             "PERSIST_STATE": "1" if db else "0",
             "STATE_DIR": str(db.resolve()) if db else scratch,

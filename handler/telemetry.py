@@ -155,7 +155,7 @@ def configure_logging(service: str, level: str) -> None:
     root.setLevel(max(LOUDEST_OF_OTHERS, logging.getLevelNamesMapping()[level.upper()]))
     logging.getLogger(OWN_LOGGERS).setLevel(level.upper())
     # They report each request at INFO, which its metrics and ours do better.
-    for chatty in ("httpx", "httpcore", "botocore", "urllib3"):
+    for chatty in ("httpx", "httpcore", "botocore", "mangum", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

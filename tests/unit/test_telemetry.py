@@ -35,7 +35,7 @@ def line(message: str, *, name: str = "handler.x", level: int = logging.INFO, **
 def root() -> Iterator[logging.Logger]:
     """The root logger, as it was before when the test is over."""
     logger = logging.getLogger()
-    names = ("handler", "httpx", "httpcore", "botocore", "urllib3")
+    names = ("handler", "httpx", "httpcore", "botocore", "mangum", "urllib3")
     handlers, level = list(logger.handlers), logger.level
     levels = {name: logging.getLogger(name).level for name in names}
     yield logger

@@ -1,0 +1,159 @@
+"""The template, deployed by `sam deploy` into an emulator of AWS: requests through its gateway, runs in its functions.
+
+The emulator's import of OpenAPI passes over `x-amazon-apigateway-any-method`, so those methods are added afterwards;
+and its functions have to be told where AWS is. All else is as CloudFormation was told.
+"""
+
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+
+from handler.embedded import embedded_engine
+from tests.engines import ENVIRONMENT
+from tests.rie import ROOT
+
+SERVICES = "apigateway,cloudformation,cloudwatch,dynamodb,iam,lambda,logs,s3,sqs,sts"
+STACK = "deployed"
+PARAMETERS = ("Auth=none", "AccessLogs=false", "Monitoring=false")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployed stack."""
+
+    endpoint_url: str
+    outputs: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """A client of the emulator."""
+        return boto3.client(service, endpoint_url=self.endpoint_url, region_name="us-east-1", **CREDENTIALS)  # type: ignore[call-overload]
+
+
+CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+
+
+def deploy(endpoint_url: str, home: Path) -> None:
+    """`sam deploy` of the artefact that was built for this machine."""
+    command = [str(ROOT / ".venv-sam" / "bin" / "sam"), "deploy", "--template", ".aws-sam/host/template.yaml"]
+    command += ["--stack-name", STACK, "--s3-bucket", "artefacts", "--no-confirm-changeset"]
+    command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides", *PARAMETERS]
+    environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, "SAM_CLI_TELEMETRY": "0", "HOME": str(home)}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def make_up_for_the_emulator(stack: Deployed) -> str:
+    """Add what its import passed over, tell functions where AWS is; the API's id."""
+    gateway, functions = stack.client("apigateway"), stack.client("lambda")
+    for function in functions.list_functions()["Functions"]:
+        variables = {**function["Environment"]["Variables"], "AWS_ENDPOINT_URL": stack.endpoint_url}
+        functions.update_function_configuration(
+            FunctionName=function["FunctionName"], Environment={"Variables": variables}
+        )
+    (api_function,) = [f for f in functions.list_functions()["Functions"] if f["Handler"] == "handler.main.handler"]
+    (api,) = gateway.get_rest_apis()["items"]
+    path = f"2015-03-31/functions/{api_function['FunctionArn']}/invocations"
+    for resource in gateway.get_resources(restApiId=api["id"])["items"]:
+        place = {"restApiId": api["id"], "resourceId": resource["id"], "httpMethod": "ANY"}
+        gateway.put_method(**place, authorizationType="NONE")
+        uri = f"arn:aws:apigateway:us-east-1:lambda:path/{path}"
+        gateway.put_integration(**place, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    gateway.create_deployment(restApiId=api["id"], stageName="prod")
+    api_id: str = api["id"]
+    return api_id
+
+
+@pytest.fixture(scope="module")
+def stack(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """The stack, deployed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "LAMBDA_EXECUTOR", "local")
+        with embedded_engine(services=SERVICES) as endpoint_url:
+            before = Deployed(endpoint_url, {})
+            before.client("s3").create_bucket(Bucket="artefacts")
+            deploy(endpoint_url, tmp_path_factory.mktemp("home"))
+            (described,) = before.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+            yield Deployed(endpoint_url, {o["OutputKey"]: o["OutputValue"] for o in described["Outputs"]})
+
+
+@pytest.fixture(scope="module")
+def client(stack: Deployed) -> Iterator[httpx.Client]:
+    """A client of the stack's API, by the name that the gateway answers to."""
+    api_id = make_up_for_the_emulator(stack)
+    host = f"{api_id}.execute-api.{stack.endpoint_url.removeprefix('http://')}"
+    base_url = f"{stack.endpoint_url}/prod"
+    with httpx.Client(base_url=base_url, headers={"host": host}, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def said(text: str) -> dict[str, Any]:
+    """A body that says something to the example agent."""
+    messages = [{"role": "user", "content": text}]
+    return {"assistant_id": "agent", "input": {"messages": messages}, "if_not_exists": "create"}
+
+
+@pytest.mark.slow
+def test_the_stack_has_what_the_template_declares(stack: Deployed) -> None:
+    table = stack.client("dynamodb").describe_table(TableName=stack.outputs["TableName"])["Table"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    functions = stack.client("lambda").list_functions()["Functions"]
+    assert sorted(function["Handler"] for function in functions) == ["handler.main.handler", "handler.worker.handler"]
+    (api,) = stack.client("apigateway").get_rest_apis()["items"]
+    stages = stack.client("apigateway").get_stages(restApiId=api["id"])["item"]
+    assert [stage["stageName"] for stage in stages] == ["prod"]
+
+
+@pytest.mark.slow
+def test_a_wait_goes_through_gateway_function_and_table(client: httpx.Client) -> None:
+    path = f"/threads/{uuid.uuid4()}/runs/wait"
+    for count in (4, 8):
+        answer = client.post(path, json=said("What is the weather in Oslo?"))
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["messages"]) == count
+
+
+@pytest.mark.slow
+def test_a_background_run_is_driven_by_the_worker_in_the_name_of_its_request(
+    client: httpx.Client, stack: Deployed
+) -> None:
+    path = f"/threads/{uuid.uuid4()}/runs"
+    started = client.post(path, json=said("hello"))
+    run_id = started.json()["run_id"]
+    deadline = time.monotonic() + 60
+    while (status := client.get(f"{path}/{run_id}").json()["status"]) in ("pending", "running"):
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    assert status == "success"
+    logs = stack.client("logs")
+    seen = {
+        group: [
+            event["message"]
+            for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
+            for event in logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+        ]
+        for group in (f"/aws/lambda/{STACK}-api", f"/aws/lambda/{STACK}-worker")
+    }
+    worker = [line for line in seen[f"/aws/lambda/{STACK}-worker"] if run_id in line and "run ended" in line]
+    assert len(worker) == 1
+    correlation = worker[0].split('"correlation_id": "')[1].split('"')[0]
+    assert any(
+        correlation in line and "POST /threads/{thread_id}/runs" in line for line in seen[f"/aws/lambda/{STACK}-api"]
+    )
