@@ -133,7 +133,7 @@ def is_conflict(error: ClientError) -> bool:
 
 
 def refusal(error: ClientError) -> Exception:
-    """The domain's name for a client error; errors that no caller can mend stay as they are."""
+    """The domain's name for a client error; only a request that is wrong in itself stays as it is."""
     response: Any = error.response
     code = response.get("Error", {}).get("Code", "")
     if is_too_large(response):
@@ -148,9 +148,9 @@ def refusal(error: ClientError) -> Exception:
                 [reason.get("Code") == "ConditionalCheckFailed" for reason in reasons],
             )
         return StorageUnavailable("DynamoDB transaction cancelled: " + ", ".join(str(r.get("Code")) for r in reasons))
-    if code in RETRYABLE:
-        return StorageUnavailable(f"DynamoDB refused: {code}")
-    return error
+    if code in ("ValidationException", "ValidationError"):
+        return error
+    return StorageUnavailable(f"DynamoDB refused: {code}")
 
 
 def is_too_large(response: Any) -> bool:
@@ -162,17 +162,3 @@ def is_too_large(response: Any) -> bool:
         for one in said
     )
 
-
-RETRYABLE = frozenset(
-    {
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
-"""Codes after which the same request may succeed; botocore has retried them before they arrive here."""

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from handler.errors import PayloadTooLarge, StorageUnavailable
-from handler.storage.table import CONFLICT_TRIES, RETRYABLE, ConditionRefused, Table
+from handler.storage.table import CONFLICT_TRIES, ConditionRefused, Table
 
 
 def client_error(code: str, message: str = "", **more: Any) -> ClientError:
@@ -68,7 +68,16 @@ def test_a_refused_transaction_tells_which_condition_failed() -> None:
     assert (refused.value.items, refused.value.refused) == ([None, item], [False, True])
 
 
-@pytest.mark.parametrize("code", sorted(RETRYABLE - {"TransactionConflictException"}))
+@pytest.mark.parametrize(
+    "code",
+    [
+        "AccessDeniedException",
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "ResourceNotFoundException",
+        "ThrottlingException",
+    ],
+)
 def test_what_may_pass_later_is_unavailable_for_now(code: str) -> None:
     table, client, pauses = table_of(client_error(code))
     with pytest.raises(StorageUnavailable, match=code):
@@ -82,8 +91,8 @@ def test_a_lost_connection_is_unavailable_for_now() -> None:
         table.get({"Key": {}})
 
 
-def test_an_error_that_no_caller_can_mend_stays_as_it_is() -> None:
-    error = client_error("ResourceNotFoundException")
+def test_a_request_that_is_wrong_in_itself_stays_as_it_is() -> None:
+    error = client_error("ValidationException", "One or more parameter values were invalid")
     table, _, _ = table_of(error)
     with pytest.raises(ClientError) as raised:
         table.get({"Key": {}})
