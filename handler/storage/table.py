@@ -161,4 +161,3 @@ def is_too_large(response: Any) -> bool:
         and str(one.get("Message")).startswith("Item size")
         for one in said
     )
-

@@ -1,11 +1,11 @@
-"""Bytes for values and record bodies: LangGraph's serde for what is the graph's, msgpack + deflate around it."""
+"""Bytes for values and record bodies: LangGraph's serde for what is the graph's, msgpack + zstd around it."""
 
-import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import ormsgpack
+import zstandard
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -15,17 +15,19 @@ from handler.storage.checkpointer.dictionary import DICTIONARY_1
 Typed = tuple[str, bytes]
 """What a serde makes of a value: the name of the format, and the bytes."""
 
-DEFLATED, CIPHERED, DEFLATED_WITH_1 = b"\x01", b"\x02", b"\x03"
-"""The first byte of a sealed body: deflated · encrypted · deflated with the first dictionary."""
+COMPRESSED, CIPHERED, COMPRESSED_WITH_1 = b"\x01", b"\x02", b"\x03"
+"""The first byte of a sealed body: compressed · encrypted · compressed with the first dictionary."""
 
 LEVEL = 6
-"""Deflate level of a small body, where the price is paid per started KB and the CPU per call."""
+"""Level for a small body, where the price is paid per started KB and the CPU per call."""
 
 FAST_LEVEL = 1
-"""Deflate level from `FAST_FROM` bytes on: a quarter of the CPU, a seventh more bytes (100 KB of chat: 0.9 against
-4.0 ms, 26 against 23 KB)."""
+"""Level from `FAST_FROM` bytes on: a third of the CPU, a tenth more bytes. 106 KB of chat: 36 KB in 0.34 ms, less than
+the 0.41 ms that LangGraph's serde takes for it; deflate needs 1.3 ms for 38 KB."""
 
 FAST_FROM = 16 * 1024
+
+RAW_1 = zstandard.ZstdCompressionDict(DICTIONARY_1, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 EXACT = (
     ormsgpack.OPT_NON_STR_KEYS
@@ -77,6 +79,17 @@ class Codec:
         kind, data = self.serde.dumps_typed([element])
         return data[1:] if kind == "msgpack" else None
 
+    def dump_elements(self, elements: list[Any]) -> list[bytes] | None:
+        """Serialise the elements of a list, at once where their bytes tell where each ends; None as `dump_element`."""
+        kind, data = self.serde.dumps_typed(elements)
+        if kind != "msgpack":
+            return None
+        parts = split_extensions(data, len(list_header(len(elements))))
+        if parts is not None:
+            return parts
+        singles = [self.dump_element(element) for element in elements]
+        return None if None in singles else [part for part in singles if part is not None]
+
     def load_elements(self, parts: Sequence[bytes]) -> Any:
         """Deserialise a list from the bytes of its elements."""
         return self.serde.loads_typed(("msgpack", list_header(len(parts)) + b"".join(parts)))
@@ -84,7 +97,7 @@ class Codec:
     def seal(self, body: Any) -> bytes:
         """Pack, compress and, with a cipher, encrypt the body of an item."""
         packed = ormsgpack.packb(body, option=ormsgpack.OPT_NON_STR_KEYS)
-        data = deflated(packed)
+        data = compressed(packed)
         if self.cipher is None:
             return data
         name, secret = self.cipher.encrypt(data)
@@ -97,23 +110,20 @@ class Codec:
                 raise ValueError("The checkpoint is encrypted and the checkpointer has no key")
             name, secret = ormsgpack.unpackb(data[1:])
             data = self.cipher.decrypt(name, secret)
-        return ormsgpack.unpackb(inflated(data), option=ormsgpack.OPT_NON_STR_KEYS)
+        return ormsgpack.unpackb(decompressed(data), option=ormsgpack.OPT_NON_STR_KEYS)
 
 
-def deflated(packed: bytes) -> bytes:
+def compressed(packed: bytes) -> bytes:
     """Compress: a small body well and with a dictionary, a large one fast."""
     if len(packed) >= FAST_FROM:
-        return DEFLATED + zlib.compress(packed, FAST_LEVEL)
-    deflater = zlib.compressobj(LEVEL, zdict=DICTIONARY_1)
-    return DEFLATED_WITH_1 + deflater.compress(packed) + deflater.flush()
+        return COMPRESSED + zstandard.ZstdCompressor(level=FAST_LEVEL).compress(packed)
+    return COMPRESSED_WITH_1 + zstandard.ZstdCompressor(level=LEVEL, dict_data=RAW_1).compress(packed)
 
 
-def inflated(data: bytes) -> bytes:
-    """Undo `deflated`."""
-    if data[:1] == DEFLATED:
-        return zlib.decompress(data[1:])
-    inflater = zlib.decompressobj(zdict=DICTIONARY_1)
-    return inflater.decompress(data[1:]) + inflater.flush()
+def decompressed(data: bytes) -> bytes:
+    """Undo `compressed`."""
+    dictionary = None if data[:1] == COMPRESSED else RAW_1
+    return zstandard.ZstdDecompressor(dict_data=dictionary).decompress(data[1:])
 
 
 def list_header(length: int) -> bytes:
@@ -121,6 +131,29 @@ def list_header(length: int) -> bytes:
     if length < 16:
         return bytes([0x90 | length])
     return b"\xdc" + length.to_bytes(2, "big") if length < 1 << 16 else b"\xdd" + length.to_bytes(4, "big")
+
+
+FIXED_EXTENSIONS = {0xD4: 3, 0xD5: 4, 0xD6: 6, 0xD7: 10, 0xD8: 18}
+"""Bytes of a msgpack extension of fixed size, by its first one."""
+
+SIZED_EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+"""Bytes that tell the length of a msgpack extension, by its first one; one more tells its type."""
+
+
+def split_extensions(data: bytes, start: int) -> list[bytes] | None:
+    """Cut apart msgpack values that follow each other; None if one is not an extension, as the serde's objects are."""
+    parts: list[bytes] = []
+    while start < len(data):
+        first = data[start]
+        if (length := SIZED_EXTENSIONS.get(first)) is not None:
+            end = start + 2 + length + int.from_bytes(data[start + 1 : start + 1 + length], "big")
+        elif (fixed := FIXED_EXTENSIONS.get(first)) is not None:
+            end = start + fixed
+        else:
+            return None
+        parts.append(data[start:end])
+        start = end
+    return parts
 
 
 @lru_cache(maxsize=1024)

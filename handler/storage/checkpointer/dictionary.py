@@ -1,4 +1,4 @@
-"""What records of LangGraph's super-steps have in common: the dictionary that small bodies are deflated with.
+"""What records of LangGraph's super-steps have in common: the dictionary that small bodies are compressed with.
 
 Part of the storage format: it never changes. A better one gets a number of its own in `codec`.
 """

@@ -148,11 +148,11 @@ def change_list(codec: Codec, old: Elements, value: list[Any]) -> tuple[Elements
     rows = packed_rows(value)
     known = rows is not None and old.rows is not None and rows.startswith(old.rows)
     keep = len(old.parts) if known else 0
+    added = codec.dump_elements(value[keep:])
+    if added is None:
+        return None
     parts = list(old.parts[:keep])
-    for element in value[keep:]:
-        part = codec.dump_element(element)
-        if part is None:
-            return None
+    for part in added:
         if keep == len(parts) < len(old.parts) and part == old.parts[keep]:
             part = old.parts[keep]
             keep += 1

@@ -1,5 +1,6 @@
 """Bodies survive their sealing, and equal rows mean equal bytes."""
 
+import uuid
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -50,10 +51,10 @@ FIXED_BODY: dict[str, Any] = {
 @pytest.mark.parametrize(
     "stored",
     [
-        "0378bb404fc79f6b5b587060615a23305122a72446607a69825b318971e211e6451999e82e848702d0cf88e28411e4a9860900280627fb",
+        "0328b52ffd2059a50100140286a170c0a16681a176040180a16382920191c403a26869a176920190a173928090050052e49e042a40e9113743a19b700209",
         (
-            "0178016b5b587060615ae3c2329685b99396e716a7172426671f616c5898dcb42237b5b838313db57812e3c423cc8b3232d7271525e6"
-            "25675895e45b0185f34a26332cc92bcdc939c2b0b06c52235c35e38485c5931a260000280627fb"
+            "0128b52ffd2059c9020086a170c0a16681a17604a16d92a76d73677061636bc40180a16382a86d65737361676573920191c"
+            "403a26869af6272616e63683a746f3a6167656e749300a46e756c6cc400a1769281a86d657373616765730190a173928090"
         ),
     ],
     ids=["with the first dictionary", "without one"],
@@ -126,3 +127,18 @@ def test_no_serde_of_the_service_pickles(strict: bool) -> None:
         serde.dumps_typed(object())
     with pytest.raises(NotImplementedError):
         serde.loads_typed(pickled)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [],
+        [HumanMessage("one", id="1"), AIMessage("x" * 300, id="2"), AIMessage("y" * 70_000, id="3")],
+        [uuid.UUID(int=5), HumanMessage("a", id="1")],
+        [HumanMessage("a", id="1"), {"plain": 1}],
+        ["words", 3, None, [1, 2]],
+    ],
+    ids=["none", "messages of every length", "extensions", "an object among messages", "plain values"],
+)
+def test_elements_serialised_at_once_are_those_serialised_one_by_one(elements: list[Any]) -> None:
+    assert codec().dump_elements(elements) == [codec().dump_element(element) for element in elements]
