@@ -1,7 +1,9 @@
 """The composition root: the only module that names concrete classes, and where fakes enter."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from handler.api.app import create_app
 from handler.api.services import Services
 from handler.domain.models import Claim, utc_now
 from handler.domain.ports import Clock, SaverFactory, WakeQueue
+from handler.errors import StorageUnavailable
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
@@ -125,6 +128,10 @@ def create_queue(client: "SQSClient", name: str) -> str:
     return client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
 
+LOOKED_AHEAD = 100
+"""Threads about to be driven of which it is known where their reading starts."""
+
+
 class Savers(SaverFactory):
     """Makes checkpointers over the table, which share one cache; langgraph is imported when the first one is made."""
 
@@ -132,6 +139,14 @@ class Savers(SaverFactory):
         self.table = table
         self.settings = settings
         self.monotonic = monotonic
+        self._bases: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def look_ahead(self, tenant: str, thread_id: str) -> None:
+        """Find out where a cold read of the thread has to start; without an answer it asks again."""
+        with suppress(StorageUnavailable):
+            self._bases[tenant, thread_id] = self(tenant).look_for_base(thread_id)
+        while len(self._bases) > LOOKED_AHEAD:
+            self._bases.popitem(last=False)
 
     def __call__(self, tenant: str, claim: Claim | None = None) -> Any:
         """A saver that writes under the claim's lease, or one that only reads."""
@@ -140,7 +155,12 @@ class Savers(SaverFactory):
         saver = partial(
             DynamoDBSaver, self.table, tenant=tenant, cache=self._cache, serde=self._serde, clock=self.monotonic
         )
-        return saver() if claim is None else saver(epoch=claim.lease.epoch, heads=claim.heads)
+        if claim is None:
+            return saver()
+        # A driver that took over may meet what the former one still appends: it learns that at each put.
+        later = claim.clean and claim.run.kwargs.get("durability", "async") == "async"
+        base = self._bases.pop((tenant, claim.run.thread_id), None)
+        return saver(epoch=claim.lease.epoch, heads=claim.heads, later=later, newest_base=base)
 
     @cached_property
     def _cache(self) -> "StateCache":

@@ -110,8 +110,11 @@ class RunStore(Protocol):
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
 
-    def settle(self, claim: Claim, outcome: Outcome, now: datetime) -> str | None:
-        """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it."""
+    def settle(self, claim: Claim, outcome: Outcome, now: datetime, *, along: Sequence[JsonObject] = ()) -> str | None:
+        """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it.
+
+        `along`: the checkpointer's last writes, which happen with it or not at all.
+        """
 
 
 class WakeQueue(Protocol):
@@ -136,3 +139,6 @@ class SaverFactory(Protocol):
 
     def __call__(self, tenant: str, claim: Claim | None = None) -> "BaseCheckpointSaver[str]":
         """A saver that writes under the claim's lease, or one that only reads."""
+
+    def look_ahead(self, tenant: str, thread_id: str) -> None:
+        """Find out what makes the first reading of a thread cheaper, for the saver that is made next for it."""

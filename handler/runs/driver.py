@@ -135,6 +135,7 @@ class Drive:
         self.answer = Answer(interrupts_alone=INTERRUPTING_MODE in modes)
         self.stopped_by: str | None = None
         self._heads: dict[str, int] | None = None
+        self._along: Any = None
         self._control: Any = None
         self._drain = False
         self._work: asyncio.Task[Outcome | None] | None = None
@@ -222,10 +223,11 @@ class Drive:
             outcome = interrupted()
         except Exception as error:
             outcome = self._failure(error)
-        await saver.aflush()
+        ends_well = outcome is not None and outcome.status is RunStatus.SUCCESS and self.stopped_by is None
+        self._along = await asyncio.to_thread(saver.flush_but_last if ends_well else saver.flush)
         if self.stopped_by == "superseded":
             return None
-        if self.stopped_by == "deadline":
+        if self.stopped_by == "deadline" and self._along is None:
             outcome = None
         self._heads = dict(saver.heads)
         state = await graph.aget_state(checkpoint_config(self.claim.run.thread_id, None))
@@ -325,7 +327,10 @@ class Drive:
 
     async def _settle(self, outcome: Outcome) -> Ended:
         run, now = self.claim.run, self.driver.clock()
-        following = await asyncio.to_thread(self.driver.runs.settle, self.claim, outcome, now)
+        actions = [self._along.action] if self._along is not None else []
+        following = await asyncio.to_thread(self.driver.runs.settle, self.claim, outcome, now, along=actions)
+        if self._along is not None:
+            self._along.done()
         has_failed = outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT)
         duration_ms = to_ms(now) - to_ms(run.started_at or now)
         ending = {"status": outcome.status, "duration_ms": duration_ms, "failures": 1 if has_failed else None}
@@ -349,6 +354,8 @@ class Drive:
 
     async def _hand_on(self) -> HandedOn:
         run = self.claim.run
+        if self._along is not None:
+            await asyncio.to_thread(self._along.store)
         await asyncio.to_thread(self.driver.runs.hand_off, self.claim)
         log.info("run handed on", extra=self._fields)
         await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, run.run_id)

@@ -37,3 +37,8 @@ class Recall:
         """What is known of a run's thread; whoever takes it finds out whether it still holds."""
         with self._lock:
             return self._known.pop((run.tenant, run.thread_id), None)
+
+    def knows(self, run: Run) -> bool:
+        """Whether there is something to take."""
+        with self._lock:
+            return (run.tenant, run.thread_id) in self._known

@@ -43,7 +43,12 @@ class Waiter:
 
     async def admit(self, run: Run, new_thread: Thread | None, *, inline: bool) -> Admitted:
         """Admit a run and stop what is in its way; ThreadBusy or ThreadNotFound if it is refused."""
-        admitted = await asyncio.to_thread(self.admission.admit, run, inline=inline, new_thread=new_thread)
+        looks_ahead = inline and not run.kwargs.get("temporary") and not self.admission.recall.knows(run)
+        ahead = (
+            asyncio.to_thread(self.savers.look_ahead, run.tenant, run.thread_id) if looks_ahead else asyncio.sleep(0)
+        )
+        accepting = asyncio.to_thread(self.admission.admit, run, inline=inline, new_thread=new_thread)
+        admitted, _ = await asyncio.gather(accepting, ahead)
         if admitted.stops is not None:
             await self.stop(admitted.stops)
         return admitted

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from handler.storage.keys import CHECKPOINTS_FIRST, CHECKPOINTS_LAST, PK, SK
+from handler.storage.keys import CHECKPOINTS_FIRST, CHECKPOINTS_LAST, PK, SK, base_sk
 
 Request = dict[str, Any]
 Attributes = Mapping[str, Any]
@@ -48,6 +48,15 @@ FLOOR = "f"
 HIDDEN = "h"
 """On a mark: the slots that are no part of the history any more, as distances back from it, `far-near`."""
 
+MORE = "x"
+"""On a record: the attributes of those that follow it in the same item, one map each; they take the next slots."""
+
+SPAN = "s"
+"""How many those are; absent: none."""
+
+NEWEST_BASE = "d"
+"""On the pointer to a log's newest full record: its sequence number. A hint: it may be late, or of a part undone."""
+
 SLOT_IS_FREE = "attribute_not_exists(#pk)"
 """Sequence CAS: a slot is taken once, so that a superseded writer is refused at its next record."""
 
@@ -81,6 +90,16 @@ def put_chunk(pk: str, sk: str, data: bytes) -> Request:
     return {"Item": {PK: {"S": pk}, SK: {"S": sk}, BODY: {"B": data}}}
 
 
+def note_base(pk: str, namespace: str, seq: int) -> Request:
+    """Say where the newest full record of a log is, so that a cold read asks for its chain at once."""
+    return {"Item": {PK: {"S": pk}, SK: {"S": base_sk(namespace)}, NEWEST_BASE: {"N": str(seq)}}}
+
+
+def get_base(pk: str, namespace: str) -> Request:
+    """Read what `note_base` said."""
+    return {"Key": {PK: {"S": pk}, SK: {"S": base_sk(namespace)}}, "ConsistentRead": True}
+
+
 def read_log(pk: str, low: str, high: str, limit: int | None, start: Attributes | None) -> Request:
     """Read a log between two sort keys, newest first."""
     request: Request = {
@@ -101,8 +120,8 @@ def read_keys(pk: str, low: str = CHECKPOINTS_FIRST, high: str = CHECKPOINTS_LAS
     """Read what tells the items of a thread's logs from each other, oldest first."""
     return {
         "KeyConditionExpression": "#pk = :pk AND #sk BETWEEN :low AND :high",
-        "ProjectionExpression": "#sk, #i, #e, #m, #r",
-        "ExpressionAttributeNames": {"#pk": PK, "#sk": SK, "#i": ID, "#e": EPOCH, "#m": KIND, "#r": RUN},
+        "ProjectionExpression": "#sk, #i, #e, #m, #r, #s",
+        "ExpressionAttributeNames": {"#pk": PK, "#sk": SK, "#i": ID, "#e": EPOCH, "#m": KIND, "#r": RUN, "#s": SPAN},
         "ExpressionAttributeValues": {":pk": {"S": pk}, ":low": {"S": low}, ":high": {"S": high}},
         "ConsistentRead": True,
     }

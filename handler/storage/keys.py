@@ -7,6 +7,7 @@
 | a record's chunk  | same              | C#ns#seq#K#name#k      |
 | pending writes    | same              | C#ns#seq#W#path#task#n |
 | their chunk       | same              | …#K#name#k             |
+| newest full one   | same              | B#ns                   |
 | run               | same              | R#run                  |
 | a run's arguments | same              | P#run#k                |
 | idempotency key   | I#tenant#scope#…  | KEY                    |
@@ -29,6 +30,7 @@ IDEMPOTENCY_SK = "KEY"
 RUN_PREFIX = "R#"
 PAYLOAD_PREFIX = "P#"
 CHECKPOINT_PREFIX = "C#"
+BASE_PREFIX = "B#"
 
 LIST_INDEX = "GSI1"
 LIST_PK = "GSI1PK"
@@ -135,6 +137,11 @@ def slot_end_sk(namespace: str, seq: int) -> str:
 def slot_items_sk(namespace: str, seq: int) -> str:
     """A sort key behind the record with this sequence number, before all else that belongs to it."""
     return f"{record_sk(namespace, seq)}#"
+
+
+def base_sk(namespace: str) -> str:
+    """Sort key of the pointer to the newest full record of a namespace's log."""
+    return f"{BASE_PREFIX}{quoted(namespace)}"
 
 
 def log_end_sk(namespace: str) -> str:

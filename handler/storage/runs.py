@@ -197,14 +197,19 @@ class DynamoDBRuns:
                 return  # this very hand-off, whose first response was lost
             raise LeaseLost(f"lease of epoch {claim.lease.epoch} is gone") from refused
 
-    def settle(self, claim: Claim, outcome: Outcome, now: datetime) -> str | None:
-        """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it."""
+    def settle(
+        self, claim: Claim, outcome: Outcome, now: datetime, *, along: Sequence[dict[str, Any]] = ()
+    ) -> str | None:
+        """End run and hold together; the id of the pending run that is next, if any. LeaseLost if another has it.
+
+        `along`: the checkpointer's last writes, which happen with it or not at all.
+        """
         run = claim.run
         on_run = statements.run_ends(run_key(run.tenant, run.thread_id, run.run_id), outcome, now)
         following: str | None = None
         for queued in (False, True):
             on_thread = {"Update": statements.settle_on_thread(claim, outcome, now, queued=queued)}
-            thread = self._transact(run, on_thread, on_run)
+            thread = self._transact(run, on_thread, on_run, *along)
             if thread is ACCEPTED:
                 return following
             if not isinstance(thread, Thread):

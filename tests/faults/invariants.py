@@ -30,7 +30,7 @@ from handler.runs.driver import Ended
 from handler.runs.outcome import INTERRUPT
 from handler.runs.states import checkpoint_config
 from handler.storage import checkpoint_statements, keys
-from handler.storage.checkpointer.records import id_attribute
+from handler.storage.checkpointer.records import id_attribute, records_in
 from handler.storage.items import run_from_item, thread_from_item
 from tests.faults.dictionary import Item
 from tests.faults.world import TENANT, Asked, Process, World
@@ -74,7 +74,7 @@ def stored(world: World) -> Stored:
             run = run_from_item(TENANT, world.thread_id, bare, {})
             runs[run.run_id] = run
         elif sk.startswith(root) and "#" not in sk.removeprefix(root):
-            records.append(item)
+            records += [record for _, record in reversed(records_in(item))]
     return Stored(thread, runs, records)
 
 

@@ -1,6 +1,7 @@
 """The scenarios: what clients do, and what befalls them before any fault is added."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from itertools import product
 
@@ -243,12 +244,14 @@ async def poison(world: World) -> None:
     world.failing["a"] = RunStatus.ERROR
 
     def befalls(process: Process, operation: str, detail: str) -> Fault | None:
-        if operation != "put_item" or not detail.startswith("C##"):
+        seen = world.memory.get("stored")
+        run = seen.runs.get(asked.run.run_id) if seen is not None else None
+        if run is None or run.status is not RunStatus.RUNNING or "fence" in detail:
             return None
-        run = world.memory["stored"].runs.get(asked.run.run_id)
-        drives = run is not None and run.status is RunStatus.RUNNING
-        step = detail >= "C##0000000003" and "fence" not in detail
-        return Fault.KILL_BEFORE if drives and step else None
+        record = re.search(r"C##(\d+)", detail) if operation == "put_item" else None
+        steps = record is not None and (run.attempt == 1 or int(record[1]) >= 3)
+        ends = "#ended" in detail and run.attempt <= world.limits.max_attempts
+        return Fault.KILL_BEFORE if steps or ends else None
 
     asked = world.run("a", n=2)
     world.befallen = befalls

@@ -27,7 +27,7 @@ def test_scenario_keeps_its_promises_undisturbed_whoever_comes_first(scenario: s
     trials = Trials(scenario)
     tally = TALLY.setdefault(scenario, Tally())
     tally.calls = len(trials.undisturbed().trace)
-    assert tally.calls >= 10
+    assert tally.calls >= 8
     for seed in range(1, 4):
         trials.undisturbed(seed)
 
@@ -58,9 +58,10 @@ def test_several_faults_at_once_break_no_invariant(scenario: str) -> None:
 
 @pytest.mark.parametrize("scenario", ["plain_wait", "plain_background"])
 def test_run_is_found_that_was_admitted_long_after_its_message_by_a_process_that_died(scenario: str) -> None:
-    admission = [detail for _, operation, detail in Trials(scenario).undisturbed().trace if operation != "send"]
-    assert admission[1].startswith("THREAD + R#")
-    found = Trials(scenario).attempt([Plan({0: Fault.FROZEN_AFTER, 2: Fault.KILL_AFTER})])
+    calls = [detail for _, _, detail in Trials(scenario).undisturbed().trace]
+    message = calls.index(next(call for call in calls if call.startswith("delay ")))
+    admission = calls.index(next(call for call in calls if call.startswith("THREAD + R#")))
+    found = Trials(scenario).attempt([Plan({message: Fault.FROZEN_AFTER, admission: Fault.KILL_AFTER})])
     assert not found, report(found)
 
 

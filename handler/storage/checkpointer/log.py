@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 from uuid import uuid4
 
-from handler.errors import LeaseLost, PayloadTooLarge
+from handler.errors import LeaseLost, PayloadTooLarge, StorageUnavailable
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
@@ -21,6 +22,9 @@ from handler.storage.table import ConditionRefused, Table
 NULL_TASK_ID = "00000000-0000-0000-0000-000000000000"
 """The task under which LangGraph writes what belongs to no task: the values of a resume."""
 
+BATCH_BYTES = 64 * 1024
+"""What one item takes along of records that were put together; a larger record has one of its own."""
+
 LOADED = 2
 """States remembered by their id: the head and the one that a fork may start from."""
 
@@ -31,6 +35,19 @@ class SlotTaken(LeaseLost):
 
 class Straggler(SlotTaken):
     """A slot is taken by a writer of an earlier epoch, who does not know yet that it was superseded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A super-step on its way into the log."""
+
+    body: bytes
+    state: State
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may share an item with those before it: a chain starts where an item does."""
+        return self.state.base != self.state.seq
 
 
 class Log:
@@ -52,6 +69,9 @@ class Log:
 
         self.uncertain: str | None = None
         """A checkpoint whose put failed without telling whether it was stored."""
+
+        self.batch: list[Step] = []
+        """Super-steps that were accepted and are not durable yet, in their order."""
 
         self.loaded: dict[str, State] = {}
         """The states read last by their id: parents of forks."""
@@ -97,19 +117,43 @@ class Log:
         self.pending.fail(error)
         self.forget()
 
+    def goes_on_from(self, parent_id: str | None) -> bool:
+        """Whether a put with this parent follows the super-step accepted last, or is the first of its log."""
+        tail = self.tail
+        if parent_id is None and not self.batch:
+            return True
+        return tail is not None and tail.state is not None and tail.state.id == parent_id and not tail.items
+
+    @property
+    def batched_bytes(self) -> int:
+        """Bytes of the super-steps that are not durable yet."""
+        return sum(len(step.body) for step in self.batch)
+
+    def settle_writes(self) -> None:
+        """Make all writes durable whose checkpoint is."""
+        with self.lock:
+            pass  # a put under way has taken some along
+        self.pending.flush()
+
+    def detach(self) -> list[Step]:
+        """Hand over what is to be made durable; whoever takes it stores it or breaks the log off."""
+        with self.lock:
+            batch, self.batch = self.batch, []
+            return batch
+
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            return self.pending.idle
+            return self.pending.idle and not self.batch
         finally:
             self.lock.release()
 
     # ------------------------------------------------------------------ super-steps
 
-    def put(self, codec: Codec, put: Put) -> State:
-        """Append a super-step: a difference from the state before it, or a full record."""
+    def put(self, codec: Codec, put: Put, *, later: bool = False) -> State:
+        """Append a super-step: a difference from the state before it, or a full record; `later`: with those to come."""
         tail = self.tail
         if tail is None:
             raise LeaseLost("The log was not read before it was appended to")
@@ -117,15 +161,14 @@ class Log:
             self.uncertain = None
             return tail.state
         parent = self._parent(codec, tail, put.parent_id)
-        follows = parent is not None and parent is tail.state
-        channels, changes = next_channels(codec, parent, put.checkpoint, put.new_versions)
-        state = next_state(codec, put, parent, channels, seq=tail.seq + 1, epoch=self.epoch)
-        held = self.pending.take(put.parent_id)
-        if parent is None or not follows or tail.seq != parent.seq:
-            self.pending.store_all(held)
-            held = []
+        held = self._taken_along(tail, parent, put.parent_id)
         try:
-            stored = self._append(codec, tail, state, parent if follows else None, changes, held)
+            step = self._step(codec, put, tail, parent, held)
+            self.writer.check(step.body)
+            if later:
+                self.batch.append(step)
+            else:
+                self._store([step])
         except PayloadTooLarge:
             self.pending.store_all(held)
             raise
@@ -137,12 +180,33 @@ class Log:
             for writes in held:
                 writes.fail(error)
             raise
+        stored = step.state
         self.appended = True
         self.tail = Tail(seq=stored.seq, epoch=stored.epoch, state=stored)
-        self.remember(stored, 0)
+        if later:
+            move_uuid6_clock_past(stored.id)
+        else:
+            self.remember(stored, 0)
         for writes in held:
             writes.finish()
         return stored
+
+    def _taken_along(self, tail: Tail, parent: State | None, parent_id: str | None) -> list[Held]:
+        """The writes that a record carries: its parent's, if nothing came between; else they are stored first."""
+        held = self.pending.take(parent_id)
+        if parent is not None and parent is tail.state and tail.seq == parent.seq:
+            return held
+        if self.batch:
+            raise SlotTaken("Two writers put super-steps of one namespace at once")
+        self.pending.store_all(held)
+        return []
+
+    def _step(self, codec: Codec, put: Put, tail: Tail, parent: State | None, held: Sequence[Held]) -> Step:
+        channels, changes = next_channels(codec, parent, put.checkpoint, put.new_versions)
+        state = next_state(codec, put, parent, channels, seq=tail.seq + 1, epoch=self.epoch)
+        merged = [write for writes in held for write in writes.writes]
+        follows = parent is not None and parent is tail.state
+        return Step(*encode(codec, state, parent if follows else None, changes, merged, tail.weight))
 
     def _cut(self, codec: Codec, tail: Tail) -> None:
         """Hide what a superseded writer has appended since this one took over, and go on from the state known."""
@@ -168,43 +232,59 @@ class Log:
         found = self.reader.find(codec, parent_id)
         return found[0] if found else None
 
-    def _append(
-        self,
-        codec: Codec,
-        tail: Tail,
-        state: State,
-        parent: State | None,
-        changes: Mapping[str, list[Any]],
-        held: Sequence[Held],
-    ) -> State:
-        merged = [write for writes in held for write in writes.writes]
-        body, state = encode(codec, state, parent, changes, merged, tail.weight)
-        self.writer.check(body)
+    def store(self, batch: Sequence[Step]) -> None:
+        """Make super-steps durable that were accepted before, as few items as they fit into."""
+        for steps in items_of(batch):
+            self._store(steps)
+            self.stored(steps)
+
+    def stored(self, steps: Sequence[Step]) -> None:
+        """Super-steps are durable: they may get writes and children."""
+        with self.lock:
+            for step in steps:
+                self.remember(step.state, 0)
+
+    def _store(self, steps: Sequence[Step]) -> None:
+        """Append one item."""
+        try:
+            self._take_slot(self.as_item(steps))
+        except LeaseLost:
+            raise
+        except BaseException:
+            self.uncertain = steps[-1].state.id
+            raise
+        if starts_chain(steps) and not self.namespace:
+            with suppress(StorageUnavailable):  # it is a hint
+                self.table.put(statements.note_base(self.pk, self.namespace, steps[0].state.seq))
+
+    def as_item(self, steps: Sequence[Step]) -> statements.Request:
+        """The request that appends super-steps as one item."""
+        own, *more = [self._attributes(step) for step in steps]
+        if more:
+            own |= {statements.MORE: {"L": [{"M": each} for each in more]}, statements.SPAN: {"N": str(len(more))}}
+        return statements.take_slot(self.pk, record_sk(self.namespace, steps[0].state.seq), own)
+
+    def _attributes(self, step: Step) -> dict[str, Any]:
+        state = step.state
         sk = record_sk(self.namespace, state.seq)
-        attributes = {
+        return {
             statements.ID: id_attribute(state.id),
             statements.EPOCH: {"N": str(state.epoch)},
             statements.BASE: {"N": str(state.seq - state.base)},
             **({statements.RUN: id_attribute(state.run_id)} if state.run_id else {}),
-            **self.writer.attributes(sk, body),
+            **self.writer.attributes(sk, step.body),
         }
-        try:
-            self._take_slot(sk, attributes)
-        except LeaseLost:
-            raise
-        except BaseException:
-            self.uncertain = state.id
-            raise
-        return state
 
-    def _take_slot(self, sk: str, attributes: Mapping[str, Any]) -> None:
+    def _take_slot(self, request: statements.Request) -> None:
         """Sequence CAS: LeaseLost when the slot is taken, unless by this very write, whose response was lost."""
+        item = request["Item"]
+        sk = item[SK]["S"]
         try:
-            self.table.put(statements.take_slot(self.pk, sk, attributes))
+            self.table.put(request)
         except ConditionRefused as refused:
-            if is_ours(refused.item, attributes):
+            if is_ours(refused.item, item):
                 return
-            self.writer.discard(sk, attributes)
+            self.writer.discard(sk, item)
             if refused.item is not None and number(refused.item, statements.EPOCH) < self.own_epoch:
                 raise Straggler(f"{sk} is taken by a superseded writer") from refused
             raise SlotTaken(f"{sk} is taken: another writer has gone on") from refused
@@ -228,7 +308,7 @@ class Log:
                 **self.writer.attributes(sk, body),
             }
             with suppress(SlotTaken):
-                self._take_slot(sk, attributes)
+                self._take_slot(statements.take_slot(self.pk, sk, attributes))
                 stored = True
         self.appended = self.appended or first.task_id != NULL_TASK_ID
         tail = self.tail
@@ -259,8 +339,26 @@ class Log:
             **({statements.FLOOR: {"N": str(seq - floor)}} if floor else {}),
             **({statements.HIDDEN: hidden_attribute(seq, hidden)} if hidden else {}),
         }
-        self._take_slot(record_sk(self.namespace, seq), attributes)
+        self._take_slot(statements.take_slot(self.pk, record_sk(self.namespace, seq), attributes))
         self.forget()
+
+
+def items_of(batch: Sequence[Step]) -> list[list[Step]]:
+    """Super-steps by the item that they go into: each chain starts one, and none becomes too large."""
+    items: list[list[Step]] = []
+    size = 0
+    for step in batch:
+        size += len(step.body)
+        if not items or not step.joins or size > BATCH_BYTES or step.state.run_id != items[-1][0].state.run_id:
+            items.append([])
+            size = len(step.body)
+        items[-1].append(step)
+    return items
+
+
+def starts_chain(steps: Sequence[Step]) -> bool:
+    """Whether an item is a new start of a chain, to which the log's pointer must move."""
+    return bool(steps) and not steps[0].joins and steps[0].state.seq > 1
 
 
 def place_of(tail: Tail) -> int | None:

@@ -19,8 +19,10 @@ from handler.storage.checkpointer.records import (
     Entry,
     build_states,
     id_attribute,
+    newest_slot,
     number,
     read_id,
+    records_in,
 )
 from handler.storage.checkpointer.state import State, record_body
 from handler.storage.keys import (
@@ -28,6 +30,7 @@ from handler.storage.keys import (
     CHECKPOINTS_FIRST,
     PK,
     SK,
+    base_sk,
     log_end_sk,
     log_namespace,
     log_prefix,
@@ -96,7 +99,8 @@ def delete_thread(table: Table, pk: str, epoch: int) -> None:
         except SlotTaken:
             continue
         found = [item for namespace, items in logs.items() for item in items if not stays(namespace, item)]
-        delete_keys(table, pk, [item[SK]["S"] for item in found if item[SK]["S"] not in kept])
+        bases = [base_sk("")] if "" in logs else []
+        delete_keys(table, pk, [*bases, *(item[SK]["S"] for item in found if item[SK]["S"] not in kept)])
         return
 
 
@@ -111,7 +115,7 @@ def bury(table: Table, pk: str, namespace: str, items: Sequence[Item], epoch: in
     if not records:
         return []
     newest = records[-1]
-    tail = Tail(seq=slot_of(newest[SK]["S"])[0], epoch=number(newest, statements.EPOCH))
+    tail = Tail(seq=newest_slot(newest), epoch=number(newest, statements.EPOCH))
     if epoch and tail.epoch > epoch:
         raise LeaseLost(f"Epoch {tail.epoch} has taken over from {epoch}")
     if newest.get(statements.KIND, {}).get("S") == TOMBSTONE:
@@ -146,11 +150,25 @@ class Rewriter:
         attributes = {name: entry.record[name] for name in stays if name in entry.record}
         attributes |= {statements.BASE: {"N": "0"}, **BodyWriter(self.table, self.pk).attributes(sk, body)}
         try:
-            self.table.put(statements.rewrite_record(self.pk, sk, attributes))
+            if entry.slot.item is None:
+                self.table.put(statements.rewrite_record(self.pk, sk, attributes))
+            else:
+                self._split(entry.slot.item, {**entry.record, **attributes})
         except ConditionRefused as refused:
             BodyWriter(self.table, self.pk).discard(sk, attributes)
             raise SlotTaken(f"{sk} was deleted while it was to be rewritten") from refused
         BodyWriter(self.table, self.pk).discard(sk, entry.record)
+
+    def _split(self, item: Item, full: Item) -> None:
+        """Give each record of an item one of its own, and one of them its full form: all of it or nothing."""
+        actions = []
+        for _, record in records_in(item):
+            sk = record[SK]["S"]
+            chosen = full if sk == full[SK]["S"] else record
+            attributes = {name: value for name, value in chosen.items() if name not in (PK, SK)}
+            statement = statements.rewrite_record if sk == item[SK]["S"] else statements.take_slot
+            actions.append({"Put": statement(self.pk, sk, attributes)})
+        self.table.transact(actions)
 
     def forget_runs(self, run_ids: frozenset[str]) -> None:
         """Delete the records and writes of runs; what was built on them stays.
@@ -264,6 +282,9 @@ def copy_thread(table: Table, source: str, target: str) -> None:
         *older, newest = [copies(entry, namespace, target, offset - first) for entry in entries]
         table.batch_put([item for items in older for item in items] + newest[1:])
         take(table, newest[0])
+        if not namespace:
+            base = entries[-1].base + offset - first
+            table.put(statements.note_base(target, namespace, base))
 
 
 def take(table: Table, record: Item) -> None:

@@ -150,6 +150,13 @@ class PendingWrites:
                 return True
             return False
 
+    def give_up(self, held: Held, error: BaseException) -> None:
+        """Fail claimed writes that cannot be stored."""
+        with self.gate:
+            if held in self._storing:
+                self._storing.remove(held)
+        held.fail(error)
+
     def store(self, held: Held) -> None:
         """Store claimed writes as an item of their own; many may be under way at once."""
         try:

@@ -7,13 +7,23 @@ from dataclasses import dataclass, field
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.clock import move_uuid6_clock_past
 from handler.storage.checkpointer.codec import Codec
-from handler.storage.checkpointer.records import FENCE, RESET, Entry, Mark, Slot, build_states, number, write_digest
+from handler.storage.checkpointer.records import (
+    FENCE,
+    RESET,
+    Entry,
+    Mark,
+    Slot,
+    build_states,
+    number,
+    records_in,
+    write_digest,
+)
 from handler.storage.checkpointer.state import State, Write, settled_writes
 from handler.storage.keys import SK, log_end_sk, record_sk, slot_end_sk, slot_items_sk, slot_of
 from handler.storage.table import Item, Table
 
 PROBE = 6
-"""Items that the first Query of a read asks for: then the newest record has told where its chain starts."""
+"""Items that a Query asks for where nothing says how far to read: the newest record tells where its chain starts."""
 
 FIND_PROBE = 32
 """Items that the first Query for a certain checkpoint asks for."""
@@ -36,6 +46,9 @@ class Span:
 
     jump: int | None = None
     """A sequence number to go on from: what is between the page read last and it does not count."""
+
+    hinted: bool = False
+    """Whether `low` is a guess: where it was too high, the read goes on below it."""
 
     exhausted: bool = False
     """Whether there is no history below what was read."""
@@ -76,32 +89,46 @@ class LogReader:
         self.table = table
         self.pk = pk
         self.namespace = namespace
+        self.newest_base: int | None = None
+        """Where the newest full record was when it was looked for; None: nobody has looked."""
+
+    def look_for_base(self) -> int:
+        """Read the pointer to the newest full record; 0: there is none."""
+        pointer = self.table.get(statements.get_base(self.pk, self.namespace))
+        return number(pointer, statements.NEWEST_BASE) if pointer else 0
 
     def slots(self, span: Span, high: int | None = None) -> Iterator[Slot]:
         """Slots from the newest (or `high`) down: those that hold a record or a mark, and the known one."""
         high_sk = log_end_sk(self.namespace) if high is None else slot_end_sk(self.namespace, high)
         start: Item | None = None
-        slot: Slot | None = None
+        floating: dict[int, Slot] = {}
         while True:
             low = span.low
             request = statements.read_log(self.pk, self._low_sk(span), high_sk, span.limit, start)
             items, start = self.table.query_page(request)
             for item in items:
                 seq, rest = slot_of(item[SK]["S"])
-                if slot is None or slot.seq != seq:
-                    slot = Slot(seq)
-                slot.add(item)
-                if not rest:
+                if rest:
+                    floating.setdefault(seq, Slot(seq)).add(item)
+                    continue
+                for place, record in records_in(item):
+                    slot = floating.pop(place, None) or Slot(place)
+                    slot.add(record)
+                    slot.item = item if statements.MORE in item else None
                     yield slot
-                    slot = None
-            if start is None:
+                floating = {}
+            if start is None and not span.hinted:
                 break
-            if span.jump is not None and slot_of(start[SK]["S"])[0] > span.jump:
-                high_sk, start, slot = slot_end_sk(self.namespace, span.jump), None, None
+            if start is None:
+                high_sk = slot_end_sk(self.namespace, min(low - 1, low - 1 if span.jump is None else span.jump))
+                span.low, span.limit = (span.low, None) if span.low < low else (0, PROBE)
+                span.hinted, floating = False, {}
+            elif span.jump is not None and slot_of(start[SK]["S"])[0] > span.jump:
+                high_sk, start, floating = slot_end_sk(self.namespace, span.jump), None, {}
             span.jump = None
         span.exhausted = not low
         if span.above is not None and span.low <= span.above:
-            yield slot if slot is not None and slot.seq == span.above else Slot(span.above)
+            yield floating.get(span.above) or Slot(span.above)
 
     def _low_sk(self, span: Span) -> str:
         if span.above is not None and span.low <= span.above:
@@ -150,7 +177,16 @@ class LogReader:
             tail = self._read_tail(codec, Span(limit=PROBE, above=known.seq), known)
             if tail is not None:
                 return tail
-        return self._read_tail(codec, Span(limit=PROBE), None) or Tail()
+        return self._read_tail(codec, self._whole_chain(), None) or Tail()
+
+    def _whole_chain(self) -> Span:
+        """What a cold read asks for first: a root's chain has a pointer to its start, a subgraph's is short."""
+        if self.namespace:
+            return Span(limit=PROBE)
+        low, self.newest_base = self.newest_base, None
+        if low is None:
+            low = self.look_for_base()
+        return Span(low=low, hinted=low > 0)
 
     def _read_tail(self, codec: Codec, span: Span, known: State | None) -> Tail | None:
         tail = Tail()

@@ -10,7 +10,7 @@ from handler.errors import PayloadTooLarge, StorageUnavailable
 from handler.storage import checkpoint_statements as statements
 from handler.storage.checkpointer.codec import Codec
 from handler.storage.checkpointer.state import Body, State, Write, apply_change, apply_mapping_change
-from handler.storage.keys import CHUNK_MARK, PK, SK, WRITES_MARK, chunk_sk, slot_of
+from handler.storage.keys import CHUNK_MARK, PK, SK, WRITES_MARK, chunk_sk, log_namespace, record_sk, slot_of
 from handler.storage.table import Item, Table
 
 CHUNK_BYTES = 380 * 1024
@@ -34,6 +34,8 @@ class Slot:
     chunks: dict[str, bytes] = field(default_factory=dict)
     writes: list[Item] = field(default_factory=list)
     size: int = 0
+    item: Item | None = None
+    """The item that holds the record, if it holds others as well."""
 
     def add(self, item: Item) -> None:
         """File an item of this slot."""
@@ -45,6 +47,23 @@ class Slot:
             self.writes.append(item)
         else:
             self.record = item
+
+
+def records_in(item: Item) -> list[tuple[int, Item]]:
+    """The records of an item by their slots, newest first, each as if it had an item of its own."""
+    seq, _ = slot_of(item[SK]["S"])
+    if statements.MORE not in item:
+        return [(seq, item)]
+    namespace = log_namespace(item[SK]["S"])
+    first = {name: value for name, value in item.items() if name not in (statements.MORE, statements.SPAN)}
+    own = [first, *(entry["M"] for entry in item[statements.MORE]["L"])]
+    keys = [{PK: item[PK], SK: {"S": record_sk(namespace, seq + place)}} for place in range(len(own))]
+    return [(seq + place, {**own[place], **keys[place]}) for place in reversed(range(len(own)))]
+
+
+def newest_slot(item: Item) -> int:
+    """The last sequence number that a record's item takes."""
+    return slot_of(item[SK]["S"])[0] + number(item, statements.SPAN)
 
 
 @dataclass(frozen=True, slots=True)

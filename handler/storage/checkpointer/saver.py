@@ -1,8 +1,9 @@
 """LangGraph's checkpoint port on DynamoDB: an append log per thread namespace, fenced by its sequence numbers."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
 
@@ -23,11 +24,11 @@ from handler.storage.checkpoint_statements import RUN
 from handler.storage.checkpointer import maintenance, takeover
 from handler.storage.checkpointer.cache import StateCache
 from handler.storage.checkpointer.codec import Codec, make_serde
-from handler.storage.checkpointer.faces import Steps, TwoFaces, Wait
-from handler.storage.checkpointer.log import Log
+from handler.storage.checkpointer.faces import Steps, TwoFaces, Wait, in_thread
+from handler.storage.checkpointer.log import BATCH_BYTES, Log
 from handler.storage.checkpointer.pending import Held
 from handler.storage.checkpointer.records import read_id
-from handler.storage.checkpointer.sessions import Logs
+from handler.storage.checkpointer.sessions import Along, Logs
 from handler.storage.checkpointer.state import settled_writes, write_list
 from handler.storage.checkpointer.steps import Put
 from handler.storage.checkpointer.tuples import checkpoint_tuple, config_of, delta_history, place_of
@@ -36,6 +37,10 @@ from handler.storage.table import Table
 
 HOLD_SECONDS = 0.025
 """How long writes wait for the record that takes them along: it comes about 1 ms later, more where CPU is short."""
+
+TOGETHER_SECONDS = 0.1
+"""How long super-steps wait for others to share an item with, where they need not be durable at once: a process that
+dies loses so much more of an unfinished run. Quick steps come some milliseconds apart, more where CPU is short."""
 
 PATIENCE_SECONDS = 60.0
 """How long writes wait for the put of their checkpoint, which LangGraph may start later than them."""
@@ -50,6 +55,11 @@ class DynamoDBSaver(TwoFaces):
     `heads` gives the last sequence number of a namespace, so that a state in the cache needs no reading. `exclusive`
     says that nobody else writes the saver's threads as long as it lives; who is wrong about it is refused at the next
     put. Without either, each reading of the latest state asks the table.
+
+    `newest_base` is what `look_for_base` said of that thread, shortly before: so much less is to be asked.
+
+    `later` says that a put may return before it is durable: super-steps that come within TOGETHER_SECONDS share an
+    item, and `flush` is when they are safe, as LangGraph's durability `async` has it. Only for one who holds the lease.
     """
 
     def __init__(
@@ -62,14 +72,17 @@ class DynamoDBSaver(TwoFaces):
         cache: StateCache | None = None,
         serde: SerializerProtocol | None = None,
         exclusive: bool = False,
+        later: bool = False,
+        newest_base: int | None = None,
         hold: float = HOLD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(serde=serde or make_serde(strict=True, allowed=(), aes_key=None))
         self.hold = hold
+        self.later = later
         self.clock = clock
         states = cache if cache is not None else StateCache(CACHE_BYTES)
-        self._logs = Logs(table, tenant, states, epoch=epoch, heads=heads, exclusive=exclusive)
+        self._logs = Logs(table, tenant, states, epoch=epoch, heads=heads, exclusive=exclusive, newest_base=newest_base)
 
     @property
     def heads(self) -> dict[str, int]:
@@ -98,8 +111,11 @@ class DynamoDBSaver(TwoFaces):
         log = self._logs.log(thread_id, namespace)
         codec = Codec(self.serde)
         checkpoint_id = get_checkpoint_id(config)
+        known = log.tail.state if log.tail is not None and self._logs.trusts(thread_id) else None
+        if known is None or checkpoint_id not in (None, known.id):
+            self._logs.flush_batches()
+        log.settle_writes()
         with log.lock:
-            log.pending.flush()
             if checkpoint_id is None or (log.tail is not None and self._logs.trusts(thread_id)):
                 tail = self._logs.tail(log, thread_id, codec, fresh=True)
                 if tail.state is not None and checkpoint_id in (None, tail.state.id):
@@ -155,7 +171,8 @@ class DynamoDBSaver(TwoFaces):
     ) -> Iterator[CheckpointTuple]:
         log = self._logs.log(thread_id, namespace)
         codec = Codec(self.serde)
-        log.pending.flush()
+        self._logs.flush_batches()
+        log.settle_writes()
         if namespace and self._logs.tail(log, thread_id, codec, fresh=True).state is None:
             return
         bound = get_checkpoint_id(before) if before else None
@@ -183,16 +200,41 @@ class DynamoDBSaver(TwoFaces):
         stored_metadata = get_checkpoint_metadata(config, metadata)
         run_id = stored_metadata.get("run_id")
         put = Put(checkpoint, stored_metadata, new_versions, get_checkpoint_id(config), run_id and str(run_id))
+        if self.later and not log.goes_on_from(put.parent_id):
+            self._logs.flush_batches()
         with log.lock:
+            if self._logs.broken is not None:
+                raise self._logs.broken
             try:
                 self._logs.tail(log, thread_id, codec, fresh=False)
-                state = log.put(codec, put)
+                state = log.put(codec, put, later=self.later)
             except Exception as error:
                 log.fail(error)
                 self._logs.cache.drop((self._logs.tenant, thread_id, namespace))
                 raise
-            self._logs.cache.put((self._logs.tenant, thread_id, namespace), state)
+            if not self.later:
+                self._logs.cache.put((self._logs.tenant, thread_id, namespace), state)
+        if log.batched_bytes > BATCH_BYTES:
+            self._logs.flush_batches()
         return config_of(thread_id, namespace, checkpoint["id"])
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As `put`."""
+        put = await super().aput(config, checkpoint, metadata, new_versions)
+        if self.later and self._logs.begin_hold():
+            asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._end_hold)
+        return put
+
+    def _end_hold(self) -> None:
+        flush = asyncio.ensure_future(in_thread(self._logs.end_hold))
+        # What it fails with breaks the log off: the next put or flush tells.
+        flush.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def put_writes_in_steps(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -206,27 +248,52 @@ class DynamoDBSaver(TwoFaces):
         checkpoint_id = config["configurable"]["checkpoint_id"]
         run_id = get_checkpoint_metadata(config, {}).get("run_id")
         held = Held(checkpoint_id, write_list(codec, writes, task_id, task_path), run_id and str(run_id), codec)
-        log.pending.hold(held)
-        if not held.placed.done():
-            if log.tail is None:
-                yield lambda: self._locate(log, thread_id, held)
-            if not held.placed.done():
-                yield Wait(held.placed, PATIENCE_SECONDS)
-            if not held.placed.done():
-                yield lambda: self._locate(log, thread_id, held)
-            if not held.placed.done():
-                log.pending.drop(held, StorageUnavailable(f"Checkpoint {checkpoint_id} was never put, only its writes"))
-            held.placed.result()
         # A run that asks or fails puts no checkpoint after it.
         last = any(write.idx < 0 for write in held.writes)
+        log.pending.hold(held)
+        yield from self._await_place(log, thread_id, held, 0 if last else TOGETHER_SECONDS)
         until = self.clock() + (0 if last or not log.pending.worth_holding else self.hold)
         while not held.done.done() and (left := until - self.clock()) > 0:
             yield Wait(held.done, left)
         if log.pending.claim(held):
-            yield lambda: log.pending.store(held)
+            yield lambda: self._store_alone(log, held)
         if not held.done.done():
             yield Wait(held.done, None)
         held.done.result()
+
+    def _await_place(self, log: Log, thread_id: str, held: Held, hold: float) -> Steps:
+        """Wait until the checkpoint of writes has its slot."""
+        if held.placed.done():
+            return
+        if log.tail is None:
+            yield lambda: self._locate(log, thread_id, held)
+        until = self.clock() + PATIENCE_SECONDS
+        while not held.placed.done() and (left := until - self.clock()) > 0:
+            yield Wait(held.placed, hold if self.later else left)
+            if not held.placed.done():
+                # Its checkpoint may be held itself, until the run goes on, which it may do after these writes only.
+                yield self._flush_quietly
+            hold = TOGETHER_SECONDS
+        if not held.placed.done():
+            yield lambda: self._locate(log, thread_id, held)
+        if not held.placed.done():
+            log.pending.drop(
+                held, StorageUnavailable(f"Checkpoint {held.checkpoint_id} was never put, only its writes")
+            )
+        held.placed.result()
+
+    def _flush_quietly(self) -> None:
+        with suppress(Exception):  # the saver is broken off, and whoever puts or flushes next is told
+            self._logs.flush_batches()
+
+    def _store_alone(self, log: Log, held: Held) -> None:
+        """Store writes as an item of their own, after the super-steps that they presuppose."""
+        try:
+            self._logs.flush_batches()
+        except BaseException as error:
+            log.pending.give_up(held, error)
+            raise
+        log.pending.store(held)
 
     def _locate(self, log: Log, thread_id: str, held: Held) -> None:
         """Find the slot of a checkpoint that this saver has neither read nor written."""
@@ -240,13 +307,26 @@ class DynamoDBSaver(TwoFaces):
                 log.remember(found[0], len(found[1]))
 
     def flush(self) -> None:
-        """Make all held writes durable; raise what a put or a write has failed with."""
+        """Make all that was put durable; raise what a put or a write has failed with."""
+        self._logs.flush_batches()
         for _, log in self._logs.all():
-            with log.lock:
-                log.pending.flush()
-                failure = log.pending.failure
+            log.settle_writes()
+            failure = log.pending.failure
             if isinstance(failure, LeaseLost | StorageUnavailable):
                 raise failure
+
+    def flush_but_last(self) -> Along | None:
+        """As `flush`, but the run's last item is for the caller to write, in the transaction that settles the run.
+
+        None where there is nothing to take along: all is durable.
+        """
+        root = next((log for owner, log in self._logs.all() if owner == self._logs.leased and not log.namespace), None)
+        if root is None or not root.pending.idle:
+            self.flush()
+            return None
+        along = self._logs.flush_batches(but_last=True)
+        self.flush()
+        return along
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
@@ -256,8 +336,13 @@ class DynamoDBSaver(TwoFaces):
             return {}
         thread_id, namespace = place_of(config)
         log = self._logs.log(thread_id, namespace)
-        log.pending.flush()
+        self._logs.flush_batches()
+        log.settle_writes()
         return delta_history(Codec(self.serde), log.reader, get_checkpoint_id(config), channels)
+
+    def look_for_base(self, thread_id: str) -> int:
+        """What a saver may be given as `newest_base`: a hint, which nothing but cost rests on."""
+        return self._logs.log(thread_id, "").reader.look_for_base()
 
     # ------------------------------------------------------------------ changing hands
 
@@ -293,6 +378,7 @@ class DynamoDBSaver(TwoFaces):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete what runs have written, in whatever thread: a scan of the table."""
         logs, codec = self._logs, Codec(self.serde)
+        logs.flush_batches()
         found = maintenance.run_logs(logs.table, logs.tenant, run_ids)
         for thread_id, namespaces in found.items():
             with self._changing(thread_id) as pk:
@@ -322,6 +408,7 @@ class DynamoDBSaver(TwoFaces):
     @contextmanager
     def _changing(self, thread_id: str) -> Iterator[str]:
         """Change a thread as a whole, and forget what was known of it, however far it came."""
+        self._logs.flush_batches()
         try:
             yield self._pk(thread_id)
         finally:

@@ -116,7 +116,7 @@ def test_the_cost_of_a_super_step_does_not_grow_and_reading_is_bounded(table: Re
     for number in range(150):
         log.append(f"{number:04d}" * 64)
         hand.put(log=list(log))
-    records = {item["SK"]["S"]: item for item in table.items()}
+    records = {item["SK"]["S"]: item for item in table.items() if item["SK"]["S"].startswith("C#")}
     full = [sk for sk, item in records.items() if item["d"] == {"N": "0"}]
     deltas = [len(item["b"]["B"]) for sk, item in sorted(records.items()) if sk not in full]
     assert len(full) < 15, "full records become rarer as the state grows"

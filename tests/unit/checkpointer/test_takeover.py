@@ -242,7 +242,7 @@ def test_sequence_numbers_are_not_used_again_after_a_deletion(table: RecordingTa
     assert anew.at is None
     newest = anew.put(log=["new"])
     assert anew.history() == [newest]
-    assert table.sort_keys() == ["C##0000000061", "C##0000000062"]
+    assert table.sort_keys() == ["B#", "C##0000000061", "C##0000000062"]
     saver(table).delete_thread(THREAD)
     saver(table).delete_thread(THREAD)
     assert table.sort_keys() == ["C##0000000063"]
