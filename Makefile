@@ -15,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 BUILD_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sam run test test-slow check format lint types imports build bench bench-checkpoints bench-cold constraints clean
+.PHONY: help setup setup-sam run test coverage test-slow check format lint types imports build bench bench-checkpoints bench-cold constraints clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -37,7 +37,10 @@ setup-sam: $(SAM)/.ready ## create .venv-sam with the SAM CLI, whose pins agree 
 run: setup ## start the local server on 127.0.0.1:8123 (PORT=…)
 	$(BIN)/python -m handler --config langgraph.json --host 127.0.0.1 --port $(PORT)
 
-test: setup setup-sam ## run every test but the slow ones
+test: setup setup-sam ## run every test but the slow ones, on every core
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+coverage: setup setup-sam ## the same on one core, with the branches that were taken
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
 
 test-slow: setup setup-sam ## run the tests that take real time
