@@ -148,8 +148,8 @@ def delete_without_its_threads(s: Session) -> None:
 
 @area.scenario
 def assistant_of_a_graph_is_not_deleted(s: Session) -> None:
-    s.delete(f"/assistants/{assistant('human')}")
-    s.get(f"/assistants/{assistant('human')}")
+    s.delete(f"/assistants/{assistant('spare')}")
+    s.get(f"/assistants/{assistant('spare')}")
 
 
 def three(s: Session) -> None:
