@@ -86,7 +86,7 @@ ENDPOINTS = (
 def served(routers: Iterable[APIRouter]) -> frozenset[str]:
     """The endpoints that these routers serve."""
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    return frozenset(f"{method} {route.path}" for route in routes for method in route.methods)
+    return frozenset(f"{method} {route.path}" for route in routes for method in route.methods or ())
 
 
 def refusals(routers: Iterable[APIRouter]) -> list[Route]:

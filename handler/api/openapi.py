@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, with tags and names for the clients' modules, answers, and the shape of errors."""
+"""The OpenAPI document: FastAPI's own, with tags, names, answers, and the shape of errors."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -34,7 +34,7 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> Document:
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute) and route.include_in_schema:
-                for method in route.methods:
+                for method in route.methods or ():
                     describe(found, route, method, found["paths"][route.path][method.lower()])
     return found
 

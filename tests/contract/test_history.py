@@ -6,7 +6,7 @@ from tests.contract.calls import UNKNOWN, Json, read, state_of, wait
 
 
 def history(api: httpx.Client, thread_id: str, **body: object) -> list[Json]:
-    response = api.post(f"/threads/{thread_id}/history", json=body)
+    response = api.post(f"/threads/{thread_id}/history", json={"limit": 100, **body})
     assert response.status_code == 200, response.text
     states: list[Json] = response.json()
     return states
@@ -29,7 +29,7 @@ def test_the_history_before_a_checkpoint_is_listed_however_it_is_named(api: http
     assert history(api, thread_id, before=before) == states[2:]
     assert history(api, thread_id, before={"checkpoint_id": before}) == states[2:]
     assert history(api, thread_id, before={"configurable": {"checkpoint_id": before}}) == states[2:]
-    assert read(api, f"/threads/{thread_id}/history?before={before}") == states[2:]
+    assert read(api, f"/threads/{thread_id}/history?limit=100&before={before}") == states[2:]
 
 
 def test_the_history_is_filtered_by_metadata(api: httpx.Client, thread_id: str) -> None:

@@ -21,6 +21,9 @@ from tests.difference.session import Session
 AT_ONCE = 6
 """How many scenarios are played at the same time."""
 
+STOPPED = "(stopped)"
+"""Stands for the calls that a scenario could not make any more."""
+
 FEWEST = 250
 """A run over everything that finds fewer scenarios is broken."""
 
@@ -58,7 +61,10 @@ def compare(scenario: Scenario, theirs: str, own: str) -> list[Difference]:
     """The differences of one scenario, played on both servers at the same time."""
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda url: play(scenario, url), (theirs, own))
-    return differences(str(scenario), one, other)
+    found = differences(str(scenario), one, other)
+    if one[-1:] and other[-1:] and one[-1].call == other[-1].call == STOPPED:
+        found.append(Difference(str(scenario), STOPPED, "calls", one[-1].body, other[-1].body))
+    return found
 
 
 def play(scenario: Scenario, url: str) -> list[Exchange]:
@@ -66,8 +72,8 @@ def play(scenario: Scenario, url: str) -> list[Exchange]:
     session = Session(url)
     try:
         scenario.play(session)
-    except Exception as error:  # noqa: BLE001 - whatever an unexpected answer leads to is a finding, not a failure of the tool
-        session.keep(Exchange("(stopped)", 0, {}, f"{type(error).__name__}: {error}"))
+    except Exception as error:  # whatever an unexpected answer leads to is a finding
+        session.keep(Exchange(STOPPED, 0, {}, f"{type(error).__name__}: {error}"))
     finally:
         session.close()
     return session.transcript
@@ -91,7 +97,10 @@ def report(
     differing = len({one.scenario for one in bare})
     print(f"reference {head}")
     print(f"{len(scenarios)} scenarios: {', '.join(f'{count} {name}' for name, count in areas.items())}")
-    print(f"{len(bare)} differences without a reason, in {differing} scenarios; {reasons.total()} with one of {len(reasons)} reasons")
+    print(
+        f"{len(bare)} differences without a reason, in {differing} scenarios; "
+        f"{reasons.total()} with one of {len(reasons)} reasons"
+    )
     failed = bool(bare)
     if complete:
         for idle in [one for one in REASONS if one not in reasons]:

@@ -114,7 +114,9 @@ def version_that_is_latest_is_run(s: Session) -> None:
 
 @area.scenario
 def run_has_the_config_of_its_assistant(s: Session) -> None:
-    path = made(s, graph_id="log", config={"tags": ["own"], "configurable": {"k": "own", "l": 1}, "recursion_limit": 40})
+    path = made(
+        s, graph_id="log", config={"tags": ["own"], "configurable": {"k": "own", "l": 1}, "recursion_limit": 40}
+    )
     s.wait(path.rpartition("/")[2], {"n": 1}, config={"configurable": {"k": "given"}, "tags": ["given"]})
     s.get(s.at)
     s.get(f"{s.at}/runs")
@@ -191,7 +193,9 @@ def search_finds_the_assistants_of_graphs(s: Session) -> None:
     s.post("/assistants/search", {"metadata": {"created_by": "system"}, "sort_by": "name", "sort_order": "asc"})
 
 
-@area.each({"metadata": {}, "graph": {"graph_id": "agent"}, "name": {"name": "name 1"}, "unknown": {"graph_id": "nope"}})
+@area.each(
+    {"metadata": {}, "graph": {"graph_id": "agent"}, "name": {"name": "name 1"}, "unknown": {"graph_id": "nope"}}
+)
 def count(s: Session, body: Any) -> None:
     three(s)
     s.post("/assistants/count", {**body, "metadata": {"tag": s.tag}})

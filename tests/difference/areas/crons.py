@@ -117,7 +117,9 @@ def patch(s: Session, body: Any) -> None:
 )
 def search(s: Session, body: Any) -> None:
     crons = [
-        s.quiet.post("/runs/crons", {**NEW_YEAR, "schedule": f"0 0 {day} 1 *", "enabled": day != 2, "metadata": {"tag": s.tag}})
+        s.quiet.post(
+            "/runs/crons", {**NEW_YEAR, "schedule": f"0 0 {day} 1 *", "enabled": day != 2, "metadata": {"tag": s.tag}}
+        )
         for day in (1, 2, 3)
     ]
     s.post("/runs/crons/search", {**body, "metadata": {"tag": s.tag}})

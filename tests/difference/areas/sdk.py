@@ -1,5 +1,10 @@
 """The Python SDK's client over both servers: what a program sees of them."""
 
+from functools import partial
+from typing import Any
+
+from langgraph_sdk.client import SyncLangGraphClient
+
 from tests.difference.scenario import Area
 from tests.difference.session import UNKNOWN, Session
 
@@ -31,7 +36,10 @@ def state_and_history(s: Session) -> None:
     s.sdk("threads.get_state", lambda client: client.threads.get_state(s.thread, checkpoint_id=at["checkpoint_id"]))
     s.sdk("threads.update_state", lambda client: client.threads.update_state(s.thread, {"done": 7}))
     update = {"done": 0}
-    s.sdk("threads.update_state", lambda client: client.threads.update_state(s.thread, update, checkpoint=state["checkpoint"]))
+    s.sdk(
+        "threads.update_state",
+        lambda client: client.threads.update_state(s.thread, update, checkpoint=state["checkpoint"]),
+    )
 
 
 @area.scenario
@@ -55,7 +63,9 @@ def runs_without_a_thread(s: Session) -> None:
 
 @area.scenario
 def run_that_fails(s: Session) -> None:
-    s.sdk("runs.wait", lambda client: client.runs.wait(s.thread, "fail", input={"kind": "ValueError"}, raise_error=False))
+    s.sdk(
+        "runs.wait", lambda client: client.runs.wait(s.thread, "fail", input={"kind": "ValueError"}, raise_error=False)
+    )
 
 
 @area.scenario
@@ -68,12 +78,14 @@ def cancel(s: Session) -> None:
 
 @area.scenario
 def stream(s: Session) -> None:
-    modes = ["values", "updates", "custom"]
-    given = {"messages": [{"role": "user", "content": "hi", "id": "m1"}]}
-    s.sdk(
-        "runs.stream",
-        lambda client: client.runs.stream(s.thread, "words", input=given, stream_mode=modes),  # type: ignore[call-overload]
-    )
+    given: dict[str, Any] = {"messages": [{"role": "user", "content": "hi", "id": "m1"}]}
+    for modes in (["values", "updates", "custom"], ["messages-tuple"]):
+        s.sdk("runs.stream", partial(streamed, s.thread, given, modes))
+
+
+def streamed(thread: str, given: dict[str, Any], modes: Any, client: SyncLangGraphClient) -> Any:
+    """The parts of a stream."""
+    return client.runs.stream(thread, "words", input=given, stream_mode=modes)
 
 
 @area.scenario
@@ -85,7 +97,9 @@ def stream_that_is_joined(s: Session) -> None:
 
 @area.scenario
 def assistants(s: Session) -> None:
-    made = s.sdk("assistants.create", lambda client: client.assistants.create("custom", name=s.tag, context={"tone": "x"}))
+    made = s.sdk(
+        "assistants.create", lambda client: client.assistants.create("custom", name=s.tag, context={"tone": "x"})
+    )
     identity = made["assistant_id"]
     s.sdk("assistants.update", lambda client: client.assistants.update(identity, metadata={"a": 1}))
     s.sdk("assistants.get", lambda client: client.assistants.get(identity))
@@ -112,10 +126,14 @@ def store(s: Session) -> None:
 
 @area.scenario
 def crons(s: Session) -> None:
-    cron = s.sdk("crons.create", lambda client: client.crons.create("long", schedule="0 0 1 1 *", metadata={"tag": s.tag}))
+    cron = s.sdk(
+        "crons.create", lambda client: client.crons.create("long", schedule="0 0 1 1 *", metadata={"tag": s.tag})
+    )
     identity = cron["cron_id"]
     s.sdk("crons.update", lambda client: client.crons.update(identity, enabled=False))
     s.sdk("crons.search", lambda client: client.crons.search(metadata={"tag": s.tag}))
     s.sdk("crons.count", lambda client: client.crons.count(metadata={"tag": s.tag}))
     s.sdk("crons.delete", lambda client: client.crons.delete(identity))
-    s.sdk("crons.create_for_thread", lambda client: client.crons.create_for_thread(s.thread, "long", schedule="0 0 1 1 *"))
+    s.sdk(
+        "crons.create_for_thread", lambda client: client.crons.create_for_thread(s.thread, "long", schedule="0 0 1 1 *")
+    )

@@ -23,7 +23,11 @@ ONE_STEP = {"steps": 1, "seconds": 0}
         "resumes": {"assistant_id": "human", "command": {"resume": 1}},
         "updates": {"assistant_id": "human", "command": {"update": {"question": "q"}}},
         "on_completion unknown": {"assistant_id": "long", "input": ONE_STEP, "on_completion": "zzz"},
-        "has config": {"assistant_id": "custom", "input": {"text": "x"}, "config": {"configurable": {"user_name": "bob"}}},
+        "has config": {
+            "assistant_id": "custom",
+            "input": {"text": "x"},
+            "config": {"configurable": {"user_name": "bob"}},
+        },
         "has a context": {"assistant_id": "custom", "input": {"text": "x"}, "context": {"user_name": "ann"}},
         "durability exit": {"assistant_id": "long", "input": ONE_STEP, "durability": "exit"},
     }

@@ -162,7 +162,12 @@ def interrupt_in_a_subgraph_is_answered(s: Session) -> None:
 
 @area.each(
     {
-        "tags, limit and metadata": {"tags": ["t"], "recursion_limit": 30, "metadata": {"m": 1}, "configurable": {"k": 1}},
+        "tags, limit and metadata": {
+            "tags": ["t"],
+            "recursion_limit": 30,
+            "metadata": {"m": 1},
+            "configurable": {"k": 1},
+        },
         "null": None,
         "a string": "x",
         "tags a string": {"tags": "x"},

@@ -11,7 +11,7 @@ async def speak(state: MessagesState) -> dict[str, list[AIMessage]]:
     get_stream_writer()({"progress": "half"})
     model = GenericFakeChatModel(messages=iter([AIMessage("three small words")]))
     answer = await model.ainvoke(state["messages"])
-    assert isinstance(answer, AIMessage)  # noqa: S101 - what the model above says
+    assert isinstance(answer, AIMessage)
     get_stream_writer()({"progress": "done"})
     return {"messages": [answer]}
 
