@@ -81,9 +81,9 @@ def delete_is_refused(s: Session) -> None:
 
 
 def filled(s: Session) -> None:
-    """Five items below the scenario's own namespace."""
-    for number in range(5):
-        namespace = [s.tag, "even" if number % 2 == 0 else "odd", *(["deep"] if number > 2 else [])]
+    """Five items below the scenario's own namespace; their order by place is that by time."""
+    for number, place in enumerate((["even"], ["even"], ["even", "deep"], ["odd"], ["odd", "deep"])):
+        namespace = [s.tag, *place]
         value = {"n": number, "kind": {"even": number % 2 == 0}, "text": f"t{number}"}
         s.quiet.put("/store/items", {"namespace": namespace, "key": f"k{number}", "value": value})
 

@@ -234,7 +234,6 @@ def stream_mode(s: Session, mode: Any) -> None:
         "stream_subgraphs": {"stream_subgraphs": True},
         "stream_subgraphs a string": {"stream_subgraphs": "x"},
         "stream_resumable": {"stream_resumable": True},
-        "feedback_keys": {"feedback_keys": ["k"]},
         "webhook relative": {"webhook": "/nowhere"},
         "webhook loopback": {"webhook": "http://127.0.0.1:9/x"},
         "webhook empty": {"webhook": ""},
