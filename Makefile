@@ -8,6 +8,10 @@ TARGET ?= lambda
 PROJECT ?= langgraph.json
 BUILD_DIR ?= .aws-sam/$(if $(filter host,$(TARGET)),host,build)
 
+# The server that `make diff-reference` compares with.
+REFERENCE ?= 'langgraph-cli[inmem]' langgraph-api==0.16.7 langgraph==1.2.22
+ONLY ?=
+
 # Read by the SAM CLI, which otherwise reports its use.
 export SAM_CLI_TELEMETRY := 0
 
@@ -15,7 +19,7 @@ export SAM_CLI_TELEMETRY := 0
 BUILD_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sam run test coverage test-slow check format lint types imports build bench bench-checkpoints bench-cold constraints clean
+.PHONY: help setup setup-sam run test coverage test-slow check format lint types imports build documents diff-reference bench bench-checkpoints bench-cold constraints clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -68,6 +72,15 @@ build: setup-sam ## check the template and build the artefact (PROJECT=…/langg
 
 build-%Function:
 	$(BUILD_PYTHON) infra/build.py --target $(TARGET) --config $(PROJECT) $(ARTIFACTS_DIR)
+
+documents: setup ## write docs/compatibility.md and docs/openapi.json anew
+	$(BIN)/python -m tests.difference.documents
+
+diff-reference: setup ## compare our answers with those of `langgraph dev` (some minutes; ONLY='threads: search')
+	$(PYTHON) -m venv $(VENV)-reference
+	$(VENV)-reference/bin/python -m pip install --quiet --disable-pip-version-check $(REFERENCE)
+	$(BIN)/python -m tests.difference --langgraph $(VENV)-reference/bin/langgraph --only '$(ONLY)'
+	rm -rf $(VENV)-reference
 
 bench: setup ## what a wait costs: requests and units
 	$(BIN)/python -m pytest -q tests/bench

@@ -40,7 +40,7 @@ def greet(state: State, runtime: Runtime[Context]) -> State:
             name: value for name, value in config.get("metadata", {}).items() if isinstance(value, str | int | float)
         },
         "seen_tags": list(config.get("tags") or []),
-        "seen_limit": config["recursion_limit"],
+        "seen_limit": config.get("recursion_limit", 0),
     }
 
 

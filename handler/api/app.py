@@ -1,6 +1,8 @@
 """The ASGI application: routes, and the one table from errors to statuses."""
 
 import logging
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,18 +13,25 @@ from handler import __version__
 from handler.api import assistants, runs, state, system, threads
 from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
+from handler.api.endpoints import refusals
 from handler.api.services import Services
 from handler.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
 
+ROUTERS = (system.router, assistants.router, threads.router, state.router, runs.router)
+"""One for each client module of the SDK."""
+
+
 def create_app(services: Services) -> FastAPI:
     """The application over a service."""
     app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None)
     app.state.services = services
-    for router in (system.router, assistants.router, threads.router, state.router, runs.router):
+    for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.extend(refusals(ROUTERS))
+    app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]
     app.add_middleware(AccessLog)
     origins = [origin for origin in services.settings.cors_origins.split(",") if origin]
     if origins:
@@ -39,6 +48,13 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unexpected_error)
     return app
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, worked out when it is asked for: a cold start needs none of it."""
+    from handler.api.openapi import document
+
+    return document(app, ROUTERS)
 
 
 async def _service_error(_request: Request, error: Exception) -> Response:

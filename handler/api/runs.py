@@ -12,7 +12,7 @@ from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, sh
 from handler.api.services import Services, TheServices
 from handler.api.starts import admit
 from handler.api.threads import thread_of, truthy
-from handler.api.waits import Preferences, note_presence, run_headers, waited
+from handler.api.waits import Preferences, note_presence, run_headers, run_path, waited
 from handler.domain.models import (
     Caller,
     CancelAction,
@@ -124,7 +124,9 @@ async def cancel_run(
     run = await run_of(services, caller, thread_id, run_id)
     if not await services.loop.run(services.cancellation.cancel(run, action)):
         raise RunNotFound(run.run_id)
-    return json_answer({}, 200 if truthy(request.query_params.get("wait")) else 202)
+    if not truthy(request.query_params.get("wait")):
+        return Response(status_code=202)
+    return json_answer({}, headers={"Content-Location": run_path(run)})
 
 
 @router.post("/runs/cancel", status_code=204, openapi_extra=documented(RunsCancelBody))
@@ -140,8 +142,8 @@ async def cancel_runs(
         raise NotSupported("runs/cancel needs a thread_id: runs are not indexed across threads")
     if (body.run_ids is None) == (body.status is None):
         raise Invalid("give either run_ids or status")
-    thread = await thread_of(services, caller, body.thread_id)
     chosen = [as_uuid(run_id, "run") for run_id in body.run_ids or ()]
+    thread = await thread_of(services, caller, body.thread_id)
     if body.status is not None:
         wanted = {"all": ("pending", "running")}.get(body.status, (body.status,))
         found = [*thread.queue, *([thread.active_run] if thread.active_run else [])]

@@ -134,7 +134,7 @@ class BeforeBody(Body):
 class HistoryBody(Body):
     """Which states of a thread to list."""
 
-    limit: Annotated[StrictInt, Field(ge=0, le=MAX_ROWS)] = 10
+    limit: Annotated[StrictInt, Field(ge=1, le=MAX_ROWS)] = 1
     before: BeforeBody | CheckpointBody | CheckpointId | None = None
     metadata: JsonDict | None = None
     checkpoint: CheckpointBody | None = None

@@ -49,10 +49,12 @@ async def post_state_at(
 async def get_history(thread_id: str, request: Request, caller: TheCaller, services: TheServices) -> Response:
     """List the states of a thread, newest first."""
     query = request.query_params
-    text = query.get("limit", "10")
+    text = query.get("limit", "1")
     if not text.isdigit() or int(text) > MAX_ROWS:
         raise Invalid(f"Invalid limit {text}")
     thread = await thread_of(services, caller, thread_id)
+    if int(text) == 0:
+        return json_answer([])
     return await history_answer(services, thread, HistoryBody(limit=int(text), before=query.get("before")))
 
 

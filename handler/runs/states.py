@@ -39,7 +39,7 @@ class States:
         self, thread: Thread, checkpoint: JsonObject, *, limit: int, before: str | None, metadata: JsonObject | None
     ) -> list[JsonObject]:
         """The states of a thread or of a subgraph's namespace, newest first, older than the checkpoint `before`."""
-        if thread.graph_id is None or thread.graph_id not in self.graphs.ids or limit == 0:
+        if thread.graph_id is None or thread.graph_id not in self.graphs.ids:
             return []
         config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **checkpoint, "thread_id": thread.thread_id}}
         end = checkpoint_config(thread.thread_id, before) if before else None

@@ -6,7 +6,7 @@ from tests.contract.calls import UNKNOWN, Json, read, state_of, wait
 
 
 def history(api: httpx.Client, thread_id: str, **body: object) -> list[Json]:
-    response = api.post(f"/threads/{thread_id}/history", json=body)
+    response = api.post(f"/threads/{thread_id}/history", json={"limit": 100, **body})
     assert response.status_code == 200, response.text
     states: list[Json] = response.json()
     return states
@@ -22,6 +22,15 @@ def test_the_history_is_listed_newest_first_and_begins_with_the_state(api: httpx
     assert read(api, f"/threads/{thread_id}/history?limit=2") == states[:2]
 
 
+def test_one_state_is_listed_where_no_limit_is_given(api: httpx.Client, thread_id: str) -> None:
+    wait(api, thread_id, input={"n": 2})
+    newest = [state_of(api, thread_id)]
+    assert read(api, f"/threads/{thread_id}/history") == newest
+    assert api.post(f"/threads/{thread_id}/history", json={}).json() == newest
+    response = api.post(f"/threads/{thread_id}/history", json={"limit": 0})
+    assert response.status_code == 422
+
+
 def test_the_history_before_a_checkpoint_is_listed_however_it_is_named(api: httpx.Client, thread_id: str) -> None:
     wait(api, thread_id, input={"n": 2})
     states = history(api, thread_id)
@@ -29,7 +38,7 @@ def test_the_history_before_a_checkpoint_is_listed_however_it_is_named(api: http
     assert history(api, thread_id, before=before) == states[2:]
     assert history(api, thread_id, before={"checkpoint_id": before}) == states[2:]
     assert history(api, thread_id, before={"configurable": {"checkpoint_id": before}}) == states[2:]
-    assert read(api, f"/threads/{thread_id}/history?before={before}") == states[2:]
+    assert read(api, f"/threads/{thread_id}/history?limit=100&before={before}") == states[2:]
 
 
 def test_the_history_is_filtered_by_metadata(api: httpx.Client, thread_id: str) -> None:

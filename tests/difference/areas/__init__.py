@@ -1,0 +1,19 @@
+"""The scenarios, by the parts of the API."""
+
+from tests.difference.areas import assistants, crons, runs, state, stateless, store, streams, system, threads, waits
+from tests.difference.areas import sdk as sdk_calls
+
+AREAS = (
+    system.area,
+    assistants.area,
+    threads.area,
+    state.area,
+    waits.area,
+    runs.area,
+    stateless.area,
+    streams.area,
+    store.area,
+    crons.area,
+    sdk_calls.area,
+)
+"""Every area, in the order in which it is played and reported."""

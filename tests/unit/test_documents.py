@@ -1,0 +1,89 @@
+"""The generated documents: checked in, up to date, and true."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from handler.api.app import ROUTERS
+from handler.api.endpoints import DOCS, ENDPOINTS, served
+from tests.difference.clients import callers, javascript_calls, python_endpoints
+from tests.difference.compatibility import MISSING, PARTIAL, status_of
+from tests.difference.documents import documents, openapi
+from tests.difference.evidence import evidence
+
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+def test_every_document_is_up_to_date() -> None:
+    stale = [path.name for path, text in documents().items() if not path.exists() or path.read_text() != text]
+    assert stale == [], "run `make documents`"
+
+
+def test_every_endpoint_that_a_client_calls_is_in_the_table() -> None:
+    assert set(callers()) - set(ENDPOINTS) == set()
+    assert {"POST /threads/{thread_id}/runs/wait", "POST /runs/wait", "PUT /store/items"} <= python_endpoints()
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert served(ROUTERS) - set(ENDPOINTS) == set()
+
+
+def test_every_endpoint_that_is_served_is_shown_by_a_test() -> None:
+    shown = evidence()
+    assert [endpoint for endpoint in served(ROUTERS) | {DOCS} if not shown[endpoint]] == []
+
+
+def test_no_remark_outlives_what_it_is_about() -> None:
+    assert {endpoint: status_of(endpoint) for endpoint in PARTIAL} == dict.fromkeys(PARTIAL, "partial")
+    assert {endpoint: status_of(endpoint) for endpoint in MISSING} == dict.fromkeys(MISSING, "no")
+
+
+@pytest.mark.parametrize(
+    ("source", "calls"),
+    [
+        (
+            'const e = id == null ? `/runs/wait` : `/threads/${q(id)}/runs/wait`;\n f(endpoint, {\n method: "POST"',
+            2,
+        ),
+        ('return this.fetch(`/threads/${threadId}?a=${b ?? 1}`, {\n method: "DELETE" });\n fetch("/threads")', 2),
+    ],
+)
+def test_the_calls_of_a_javascript_source_are_found(source: str, calls: int) -> None:
+    found = list(javascript_calls(source))
+    assert len(found) == calls
+    assert set(found) <= {*ENDPOINTS, "GET /threads"}
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each operation of a document, by its endpoint."""
+    for path, methods in document["paths"].items():
+        for method in METHODS:
+            if method in methods:
+                yield f"{method.upper()} {path}", methods[method]
+
+
+def test_the_openapi_document_describes_every_route() -> None:
+    assert {endpoint for endpoint, _ in operations(openapi())} == served(ROUTERS)
+
+
+def test_every_operation_has_a_name_of_its_own_a_tag_and_the_one_shape_of_errors() -> None:
+    document = openapi()
+    found = dict(operations(document))
+    names = [operation["operationId"] for operation in found.values()]
+    assert len(set(names)) == len(names)
+    tags = {tag["name"] for tag in document["tags"]}
+    for endpoint, operation in found.items():
+        assert set(operation["tags"]) <= tags, endpoint
+        assert operation["responses"]["404"] == {"$ref": "#/components/responses/Error404"}, endpoint
+        assert any(status.startswith("2") for status in operation["responses"]), endpoint
+
+
+def test_every_reference_within_the_document_leads_somewhere() -> None:
+    document = openapi()
+    targets = set(re.findall(r'"#/components/(\w+/\w+)"', json.dumps(document)))
+    assert len(targets) > 20
+    missing = [one for one in targets if one.split("/")[1] not in document["components"][one.split("/")[0]]]
+    assert missing == []
