@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from handler.api.answers import plain
 from handler.api.app import create_app
 from handler.api.services import Services
 from handler.domain.models import Claim, utc_now
@@ -20,7 +21,9 @@ from handler.runs.graphs import Graphs, read_config
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.recall import Recall
+from handler.runs.search import Search
 from handler.runs.states import States
+from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
 from handler.storage.assistants import SystemAssistants
@@ -74,8 +77,8 @@ def build_services(
     table = Table(dynamodb or dynamodb_client(), settings.table_name, sleep=sleep)
     savers = Savers(table, settings, monotonic)
     graphs = Graphs(read_config(settings.langgraph_config))
-    threads = DynamoDBThreads(table, savers.delete_log)
     limits = limits or Limits()
+    threads = DynamoDBThreads(table, savers.delete_log, limits.terms)
     runs = DynamoDBRuns(table, clock, limits.terms)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
     recall = Recall()
@@ -83,6 +86,7 @@ def build_services(
     driver = Driver(runs, graphs, savers, wakes, clock, recall, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
+    states = States(graphs, savers)
     loop = GraphLoop()
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
@@ -104,7 +108,9 @@ def build_services(
         waiter=waiter,
         cancellation=Cancellation(threads, runs, admission, waiter),
         attendant=Attendant(threads, runs, admission, driver, wakes, clock),
-        states=States(graphs, savers),
+        states=states,
+        search=Search(threads, states, plain),
+        updates=Updates(threads, graphs, savers, admission, clock),
     )
 
 

@@ -8,7 +8,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
 from handler import __version__
-from handler.api import assistants, runs, state, system, threads
+from handler.api import assistants, runs, searches, state, system, threads
 from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
 from handler.api.services import Services
@@ -21,7 +21,7 @@ def create_app(services: Services) -> FastAPI:
     """The application over a service."""
     app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None)
     app.state.services = services
-    for router in (system.router, assistants.router, threads.router, state.router, runs.router):
+    for router in (system.router, assistants.router, searches.router, threads.router, state.router, runs.router):
         app.include_router(router)
     app.add_middleware(AccessLog)
     origins = [origin for origin in services.settings.cors_origins.split(",") if origin]

@@ -15,7 +15,9 @@ from handler.runs.driver import Driver
 from handler.runs.graphs import Graphs
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
+from handler.runs.search import Search
 from handler.runs.states import States
+from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings
 
@@ -42,6 +44,8 @@ class Services:
     cancellation: Cancellation
     attendant: Attendant
     states: States
+    search: Search
+    updates: Updates
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

@@ -75,6 +75,20 @@ class Thread:
     """The root checkpoint at the end of the last run; None: no run has left one."""
     error: JsonObject | None = None
     """Why the last run failed: `{"error": class, "message": text}`."""
+    config: JsonObject | None = None
+    """What the last run was configured to beyond the usual; None: nothing."""
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a run or an update has left a state to show."""
+        return self.checkpoint_id is not None
+
+    @property
+    def shown_config(self) -> JsonObject:
+        """The config as callers see it."""
+        if self.config is not None:
+            return self.config
+        return {"configurable": {}} if self.assistant_id is not None else {}
 
     @property
     def busy(self) -> bool:
@@ -184,6 +198,15 @@ class Outcome:
     """Whether the run goes rather than being kept as ended."""
     keeps_thread: bool = False
     """Whether status, error and checkpoint of the thread stay as they were before the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What an update of a thread's state leaves on the thread."""
+
+    status: ThreadStatus
+    checkpoint_id: str | None
+    """The latest root checkpoint."""
 
 
 def new_run_id() -> str:

@@ -67,6 +67,7 @@ def thread_to_item(thread: Thread) -> Item:
         "active_run": text(thread.active_run) if thread.active_run else None,
         "clean": {"BOOL": True} if thread.clean else None,
         "queue": {"L": [text(run_id) for run_id in thread.queue]} if thread.queue else None,
+        "config": json_text(thread.config) if thread.config is not None else None,
     }
     return {
         **thread_key(thread.tenant, thread.thread_id),
@@ -112,6 +113,7 @@ def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
         clean="clean" in item,
         checkpoint_id=string(item, "checkpoint_id"),
         error=from_json(item["error"]["S"]) if "error" in item else None,
+        config=from_json(item["config"]["S"]) if "config" in item else None,
     )
 
 

@@ -304,5 +304,6 @@ def held_thread(thread: Thread, run: Run, lease: Lease) -> Thread:
         active_run=run.run_id,
         graph_id=run.graph_id,
         assistant_id=run.assistant_id,
+        config=statements.shown_config(run),
         clean=False,
     )

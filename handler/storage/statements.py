@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
-from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread
+from handler.domain.models import CancelAction, Claim, IdempotencyKey, JsonObject, Outcome, Run, Thread
 from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
 from handler.storage import items, keys
@@ -50,6 +50,7 @@ NAMES = {
     "#present": "present_until_ms",
     "#expires": EXPIRES_AT,
     "#checkpoint": "checkpoint_id",
+    "#config": "config",
     "#list_pk": keys.LIST_PK,
     "#list_sk": keys.LIST_SK,
 }
@@ -92,6 +93,11 @@ LINE_AS_SEEN = "#queue = :line_seen"
 
 TAKE_LEASE = "#owner = :owner, #epoch = :epoch, #until = :until"
 
+RUN_ON_THREAD = "#active = :run, #graph = :graph, #assistant = :assistant"
+
+CONFIG_BYTES = 2_000
+"""A run's config up to this size is shown on its thread."""
+
 
 def put_new(item: Item) -> Request:
     """PutItem that refuses to replace."""
@@ -130,12 +136,15 @@ def query_prefix(tenant: str, thread_id: str, prefix: str, *, forward: bool = Tr
     }
 
 
-def merge_metadata(thread: Thread, merged: Value, seen: Value, now: datetime) -> Request:
-    """UpdateItem: replace the metadata if they are still as seen."""
-    values = {":merged": merged, ":seen": seen, ":now": instant(now)}
+def merge_metadata(thread: Thread, merged: Value, seen: Value, now: datetime, graph_id: str | None = None) -> Request:
+    """UpdateItem: replace the metadata if they are still as seen; with `graph_id` they bind the thread to a graph."""
+    list_sk = items.listing(thread.tenant, thread.thread_id, now)[keys.LIST_SK]
+    values = {":merged": merged, ":seen": seen, ":now": instant(now), ":list_sk": list_sk}
+    if graph_id:
+        values[":graph"] = text(graph_id)
     return update(
         items.thread_key(thread.tenant, thread.thread_id),
-        "SET #metadata = :merged, #updated = :now",
+        "SET #metadata = :merged, #updated = :now, #list_sk = :list_sk" + (", #graph = :graph" if graph_id else ""),
         f"{EXISTS} AND #metadata = :seen",
         values,
         returning="ALL_NEW",
@@ -161,7 +170,7 @@ def admit_on_thread(run: Run, lease: Lease, *, seen: Sighting | None) -> Request
         values[":seen"] = number(seen.epoch)
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant, #updated = :now REMOVE #clean",
+        f"SET {TAKE_LEASE}, {RUN_ON_THREAD}{config_set(run)}, #updated = :now REMOVE #clean",
         f"{EXISTS} AND {FREE} AND {unchanged}",
         values,
     )
@@ -192,7 +201,7 @@ def start_on_thread(run: Run, lease: Lease, seen: Thread) -> Request:
     """Update of the thread whose first pending run takes the lease."""
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant REMOVE #queue[0], #clean",
+        f"SET {TAKE_LEASE}, {RUN_ON_THREAD}{config_set(run)} REMOVE #queue[0], #clean",
         f"{EXISTS} AND {NEXT_IN_LINE} AND {EPOCH_AS_SEEN}",
         {**lease_values(lease), **run_values(run), ":seen": number(seen.epoch)},
     )
@@ -375,7 +384,21 @@ def lease_values(lease: Lease) -> dict[str, Value]:
 
 def run_values(run: Run) -> dict[str, Value]:
     """The values by which a thread names its run."""
-    return {":run": text(run.run_id), ":graph": text(run.graph_id), ":assistant": text(run.assistant_id)}
+    values = {":run": text(run.run_id), ":graph": text(run.graph_id), ":assistant": text(run.assistant_id)}
+    config = shown_config(run)
+    return {**values, ":config": json_text(config)} if config else values
+
+
+def shown_config(run: Run) -> JsonObject | None:
+    """The config that a run's thread shows; None for the usual one, which costs nothing, and for one that is large."""
+    asked = {name: value for name, value in (run.kwargs.get("config") or {}).items() if name != "configurable"}
+    config = {**asked, "configurable": {}}
+    return config if asked and len(json_text(config)["S"]) <= CONFIG_BYTES else None
+
+
+def config_set(run: Run) -> str:
+    """The part of an update that notes the config of the thread's run."""
+    return ", #config = :config" if shown_config(run) else ""
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Value]:

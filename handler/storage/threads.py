@@ -1,26 +1,34 @@
 """Threads in DynamoDB."""
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from pydantic_core import from_json
 
-from handler.domain.models import JsonObject, Thread
+from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
+from handler.domain.models import JsonObject, StateChange, Thread
 from handler.errors import StorageUnavailable
-from handler.storage import keys, statements
+from handler.storage import keys, statements, thread_statements
 from handler.storage.items import json_text, thread_from_item, thread_key, thread_to_item
 from handler.storage.table import ConditionRefused, Table
 
 MERGE_TRIES = 10
 """How often a metadata merge starts anew after another's came first."""
 
+SHARD_SLACK = 8
+"""By how many keys a shard may be ahead of its share before its next page is read."""
+
 
 class DynamoDBThreads:
     """The port `ThreadStore` over one table; `delete_log` removes a thread's checkpoints."""
 
-    def __init__(self, table: Table, delete_log: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, table: Table, delete_log: Callable[[str, str], None], terms: LeaseTerms = STANDARD_TERMS
+    ) -> None:
         self.table = table
         self.delete_log = delete_log
+        self.terms = terms
 
     def create(self, thread: Thread) -> bool:
         """Store a new thread; False if there is one with this id already."""
@@ -39,8 +47,57 @@ class DynamoDBThreads:
         item = self.table.get(statements.get_strong(thread_key(tenant, thread_id)))
         return thread_from_item(tenant, thread_id, item) if item else None
 
+    def get_many(self, tenant: str, thread_ids: Sequence[str]) -> Mapping[str, Thread]:
+        """Read threads by id, strongly consistent; those that are not there are left out."""
+        found: dict[str, Thread] = {}
+        wanted = [thread_key(tenant, thread_id) for thread_id in dict.fromkeys(thread_ids)]
+        for item in self.table.batch_get(wanted):
+            thread_id = keys.thread_of(item[keys.PK]["S"])
+            thread = thread_from_item(tenant, thread_id, item)
+            if thread is not None:
+                found[thread_id] = thread
+        return found
+
+    def listed(self, tenant: str, *, newest_first: bool, at_once: int) -> Iterator[str]:
+        """The ids of a tenant's threads by the time of their last change, read about `at_once` at a time.
+
+        The index follows a change within moments, not at once. Each shard is read as far as it is asked for.
+        """
+        limit = at_once // keys.LISTING_SHARDS + SHARD_SLACK
+        shards = [
+            self.table.query(thread_statements.list_shard(tenant, shard, newest_first=newest_first, limit=limit))
+            for shard in range(keys.LISTING_SHARDS)
+        ]
+        for entry in heapq.merge(*shards, key=lambda item: str(item[keys.LIST_SK]["S"]), reverse=newest_first):
+            yield keys.thread_of(entry[keys.PK]["S"])
+
+    def count(self, tenant: str) -> int:
+        """How many threads a tenant has, as the index has it."""
+        shards = range(keys.LISTING_SHARDS)
+        return sum(self.table.count(thread_statements.list_shard(tenant, shard)) for shard in shards)
+
+    def hold(self, thread: Thread, lease: Lease, now: datetime) -> bool:
+        """Take the lease of a free thread for a moment, without a run; False if it is not free, or not as seen."""
+        try:
+            self.table.update(thread_statements.hold(thread, lease, now, self.terms))
+        except ConditionRefused as refused:
+            owner: str | None = (refused.item or {}).get("owner", {}).get("S")
+            return owner == lease.owner  # it was this very call, whose first response was lost
+        return True
+
+    def release(self, thread: Thread, lease: Lease, change: StateChange | None, now: datetime, *, clean: bool) -> bool:
+        """Let go of a held thread and note what became of its state; False if a run has taken it meanwhile."""
+        try:
+            self.table.update(thread_statements.release(thread, lease, change, now, clean=clean))
+        except ConditionRefused as refused:
+            item = refused.item or {}
+            epoch: str | None = item.get("epoch", {}).get("N")
+            return "owner" not in item and epoch == str(lease.epoch)  # the same
+        return True
+
     def merge_metadata(self, tenant: str, thread_id: str, changes: JsonObject, now: datetime) -> Thread | None:
         """Merge `changes` into the metadata, key by key at the top level; None if there is no such thread."""
+        graph_id = changes["graph_id"] if isinstance(changes.get("graph_id"), str) else None
         item = self.table.get(statements.get_strong(thread_key(tenant, thread_id)))
         for _ in range(MERGE_TRIES):
             thread = thread_from_item(tenant, thread_id, item) if item else None
@@ -49,7 +106,7 @@ class DynamoDBThreads:
             seen = item["metadata"]
             merged = json_text({**from_json(seen["S"]), **changes})
             try:
-                item = self.table.update(statements.merge_metadata(thread, merged, seen, now))
+                item = self.table.update(statements.merge_metadata(thread, merged, seen, now, graph_id))
             except ConditionRefused as refused:
                 item = refused.item
                 continue
