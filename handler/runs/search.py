@@ -124,7 +124,13 @@ class Search:
     ) -> AsyncIterator[Found]:
         """The threads of these ids that are wanted, in the order of the ids."""
         looked_at = states_read = 0
-        while chunk := await asyncio.to_thread(list, islice(ids, chunk_size(query, needed))):
+        at_once = READ_AT_ONCE
+        while True:
+            if needed is not None and not query.filtered:  # just those that are shown
+                at_once = min(needed, READ_AT_ONCE)
+            chunk = await asyncio.to_thread(list, islice(ids, at_once))
+            if not chunk:
+                return
             looked_at += len(chunk)
             if looked_at > LOOKED_AT_MOST:
                 raise NotSupported(
@@ -142,6 +148,7 @@ class Search:
                         "narrow it by ids, metadata or status"
                     )
                 rows = [row for row in await self._with_values(rows) if contains(row.values, query.values)]
+            needed = needed - len(rows) if needed is not None else None
             for row in rows:
                 yield row
 
@@ -155,11 +162,6 @@ class Search:
             return Found(row.thread, self.plain(values), self.plain(interrupts))
 
         return list(await asyncio.gather(*(read(row) for row in rows)))
-
-
-def chunk_size(query: ThreadQuery, needed: int | None) -> int:
-    """How many threads to read at once: of an unfiltered page just those that are shown."""
-    return READ_AT_ONCE if query.filtered or needed is None else min(needed, READ_AT_ONCE)
 
 
 def contains(actual: Any, wanted: Any) -> bool:
