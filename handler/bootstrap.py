@@ -17,6 +17,7 @@ from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver, Limits
+from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs, read_config
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
@@ -78,8 +79,8 @@ def build_services(
     savers = Savers(table, settings, monotonic)
     graphs = Graphs(read_config(settings.langgraph_config))
     limits = limits or Limits()
-    threads = DynamoDBThreads(table, savers.delete_log, limits.terms)
-    runs = DynamoDBRuns(table, clock, limits.terms)
+    threads = DynamoDBThreads(table, savers.delete_log, clock, limits.terms)
+    runs = DynamoDBRuns(table, clock, limits.terms, threads)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
     recall = Recall()
     admission = Admission(runs, wakes, clock, recall, limits.terms)
@@ -87,6 +88,7 @@ def build_services(
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
     states = States(graphs, savers)
+    updates = Updates(threads, graphs, savers, admission, clock)
     loop = GraphLoop()
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
@@ -110,7 +112,8 @@ def build_services(
         attendant=Attendant(threads, runs, admission, driver, wakes, clock),
         states=states,
         search=Search(threads, states, plain),
-        updates=Updates(threads, graphs, savers, admission, clock),
+        updates=updates,
+        expiry=Expiry(threads, updates, clock),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from handler.domain.models import Assistant, JsonObject, Run, Thread
+from handler.domain.models import MAX_TTL_MINUTES, Assistant, JsonObject, Run, Thread
 from handler.errors import Invalid
 
 MAX_ROWS = 1000
@@ -151,8 +151,8 @@ class RunsCancelBody(Body):
 class TtlBody(Body):
     """How long a thread is kept."""
 
-    strategy: Literal["delete", "keep_latest"] = "delete"
-    ttl: float | None = None
+    strategy: Literal["delete", "keep_latest"] | None = None
+    ttl: Annotated[float, Field(gt=0, le=MAX_TTL_MINUTES)] | None = Field(default=None, description="In minutes.")
 
 
 class SuperstepUpdateBody(Body):
@@ -291,6 +291,14 @@ def shown_thread(thread: Thread, values: Any, interrupts: JsonObject) -> JsonObj
         "values": values,
         **left,
     }
+
+
+def shown_ttl(thread: Thread) -> JsonObject:
+    """How long a thread is kept, for those who ask; nothing for one that is kept for ever."""
+    if thread.ttl is None:
+        return {}
+    due = thread.ttl.due.isoformat()
+    return {"ttl": {"strategy": thread.ttl.strategy, "ttl_minutes": thread.ttl.minutes, "expires_at": due}}
 
 
 def shown_run(run: Run) -> JsonObject:

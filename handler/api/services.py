@@ -12,6 +12,7 @@ from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver
+from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
@@ -46,6 +47,7 @@ class Services:
     states: States
     search: Search
     updates: Updates
+    expiry: Expiry
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

@@ -15,13 +15,15 @@ from handler.api.schemas import (
     ThreadCreateBody,
     ThreadPatchBody,
     ThreadPruneBody,
+    TtlBody,
     as_uuid,
     shown_thread,
+    shown_ttl,
 )
 from handler.api.services import Services, TheServices
 from handler.domain.models import Caller, JsonObject, Thread, new_run_id
 from handler.domain.status import ThreadStatus
-from handler.errors import BadRequest, Conflict, Invalid, NotSupported, ThreadBusy, ThreadExists, ThreadNotFound
+from handler.errors import BadRequest, Conflict, Invalid, ThreadBusy, ThreadExists, ThreadNotFound
 from handler.runs.updates import Update, copy_of
 
 router = APIRouter(tags=["threads"])
@@ -30,10 +32,10 @@ RESERVED_METADATA = ("thread_id", "assistant_id")
 """Names that callers cannot set on a thread."""
 
 
-async def answer_with(services: Services, thread: Thread) -> Response:
-    """A thread with the values and interrupts at the end of its last run."""
+async def answer_with(services: Services, thread: Thread, more: JsonObject | None = None) -> Response:
+    """A thread with the values and interrupts at the end of its last run, and what else was asked for."""
     values, interrupts = await services.loop.run(services.states.summary(thread))
-    return json_answer(shown_thread(thread, values, interrupts))
+    return json_answer({**shown_thread(thread, values, interrupts), **(more or {})})
 
 
 async def thread_of(services: Services, caller: Caller, thread_id: str) -> Thread:
@@ -63,9 +65,8 @@ async def create_thread(
     services: TheServices,
 ) -> Response:
     """Create a thread."""
-    if body.ttl is not None:
-        raise NotSupported("ttl is not supported yet")
     now = services.clock()
+    asked = body.ttl or TtlBody()
     thread = with_graph(
         Thread(
             tenant=caller.tenant,
@@ -74,6 +75,7 @@ async def create_thread(
             created_at=now,
             updated_at=now,
             metadata=own_metadata(body.metadata),
+            ttl=services.graphs.config.ttl.of_new_thread(now, asked.strategy, asked.ttl),
         )
     )
     if body.supersteps:
@@ -109,9 +111,11 @@ async def get_thread(
     thread_id: str,
     caller: TheCaller,
     services: TheServices,
+    include: str = "",
 ) -> Response:
-    """Read a thread."""
-    return await answer_with(services, await thread_of(services, caller, thread_id))
+    """Read a thread; `include=ttl` shows how long it is kept."""
+    thread = await thread_of(services, caller, thread_id)
+    return await answer_with(services, thread, shown_ttl(thread) if "ttl" in include.split(",") else {})
 
 
 @router.patch("/threads/{thread_id}", openapi_extra=documented(ThreadPatchBody))
@@ -123,13 +127,10 @@ async def patch_thread(
     prefer: Annotated[str, Header()] = "",
 ) -> Response:
     """Merge metadata into a thread's, key by key at the top level."""
-    if body.ttl is not None:
-        raise NotSupported("ttl is not supported yet")
     canonical = as_uuid(thread_id, "thread")
-    changes = own_metadata(body.metadata)
-    thread = await services.offload(
-        services.threads.merge_metadata, caller.tenant, canonical, changes, services.clock()
-    )
+    changes, now = own_metadata(body.metadata), services.clock()
+    ttl = services.graphs.config.ttl.of_new_thread(now, body.ttl.strategy, body.ttl.ttl) if body.ttl else None
+    thread = await services.offload(services.threads.merge_metadata, caller.tenant, canonical, changes, now, ttl)
     if thread is None:
         raise ThreadNotFound(canonical)
     if prefer == "return=minimal":
