@@ -13,6 +13,7 @@ from handler.api.app import create_app
 from handler.bootstrap import build_services, create_queue, create_table, dynamodb_client, sqs_client
 from handler.embedded import CREDENTIALS, embedded_engine
 from handler.errors import GraphLoadError
+from handler.local_sweeper import LocalSweeper
 from handler.local_worker import LocalWorker
 from handler.settings import Settings
 from handler.storage.queue import SqsWakes
@@ -57,6 +58,10 @@ def main() -> int:
         worker = LocalWorker(wakes, services.attendant, services.loop)
         worker.start()
         stack.callback(worker.stop)
+        sweep_minutes = services.graphs.config.ttl.sweep_minutes
+        sweeper = LocalSweeper(services.threads, services.expiry, services.loop, services.clock, sweep_minutes)
+        sweeper.start()
+        stack.callback(sweeper.stop)
         uvicorn.run(create_app(services), host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from handler.api.answers import plain
 from handler.api.app import create_app
 from handler.api.services import Services
 from handler.domain.models import Claim, utc_now
@@ -19,11 +20,14 @@ from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver, Limits
+from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs, read_config
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.recall import Recall
+from handler.runs.search import Search
 from handler.runs.states import States
+from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
 from handler.storage.assistants import SystemAssistants
@@ -77,15 +81,17 @@ def build_services(
     table = Table(dynamodb or dynamodb_client(), settings.table_name, sleep=sleep)
     savers = Savers(table, settings, monotonic)
     graphs = Graphs(read_config(settings.langgraph_config))
-    threads = DynamoDBThreads(table, savers.delete_log)
     limits = limits or Limits()
-    runs = DynamoDBRuns(table, clock, limits.terms)
+    threads = DynamoDBThreads(table, savers.delete_log, clock, limits.terms)
+    runs = DynamoDBRuns(table, clock, limits.terms, threads)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
     recall = Recall()
     admission = Admission(runs, wakes, clock, recall, limits.terms)
     driver = Driver(runs, graphs, savers, wakes, clock, recall, limits)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
+    states = States(graphs, savers)
+    updates = Updates(threads, graphs, savers, admission, clock)
     loop = GraphLoop()
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
@@ -107,7 +113,10 @@ def build_services(
         waiter=waiter,
         cancellation=Cancellation(threads, runs, admission, waiter),
         attendant=Attendant(threads, runs, admission, driver, wakes, clock),
-        states=States(graphs, savers),
+        states=states,
+        search=Search(threads, states, plain),
+        updates=updates,
+        expiry=Expiry(threads, updates, clock),
     )
 
 

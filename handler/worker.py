@@ -1,4 +1,4 @@
-"""Lambda entry behind SQS: looks at the run that each message names."""
+"""Lambda entry behind SQS and the table's stream: looks at the run that each message names, at each thread due."""
 
 import gc
 
@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from handler.bootstrap import build_services
+from handler.storage.keys import expiring_thread
 from handler.storage.queue import Wake
 from handler.telemetry import configure_logging, correlated, flush_exporters
 
@@ -17,11 +18,26 @@ services = build_services()
 configure_logging(services.settings.service_name, services.settings.log_level)
 
 
+def attend_expiry(record: dict[str, Any]) -> list[dict[str, str]]:
+    """Attend to what DynamoDB deleted because it was due; the failure, if it failed."""
+    change = record["dynamodb"]
+    try:
+        tenant, thread_id = expiring_thread(change["Keys"]["SK"]["S"])
+        services.loop.submit(services.expiry.attend(tenant, thread_id)).result()
+    except Exception as error:
+        log.exception("expiry failed", extra={"error": type(error).__name__})
+        return [{"itemIdentifier": change["SequenceNumber"]}]
+    return []
+
+
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Attend to the messages of a batch; those that failed are reported, and come again."""
     failures = []
     for record in event["Records"]:
         limit_s = context.get_remaining_time_in_millis() / 1000
+        if "dynamodb" in record:
+            failures += attend_expiry(record)
+            continue
         try:
             wake = Wake.from_text(record["body"])
             with correlated(correlation_id=wake.correlation_id, request_id=context.aws_request_id):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
 from handler.errors import (
@@ -40,6 +40,11 @@ def status_of(error: ServiceError) -> int:
 def encode(value: Any) -> bytes:
     """JSON of whatever a graph may hold: messages, models, dataclasses, enums, sets, bytes; NaN becomes null."""
     return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
+
+
+def plain(value: Any) -> Any:
+    """A value as whoever reads its JSON sees it."""
+    return from_json(encode(value))
 
 
 def _fallback(value: Any) -> Any:

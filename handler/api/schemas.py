@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from handler.domain.models import Assistant, JsonObject, Run, Thread
+from handler.domain.models import MAX_TTL_MINUTES, Assistant, JsonObject, Run, Thread
 from handler.errors import Invalid
 
 MAX_ROWS = 1000
@@ -151,8 +151,31 @@ class RunsCancelBody(Body):
 class TtlBody(Body):
     """How long a thread is kept."""
 
-    strategy: Literal["delete", "keep_latest"] = "delete"
-    ttl: float | None = None
+    strategy: Literal["delete", "keep_latest"] | None = None
+    ttl: Annotated[float, Field(gt=0, le=MAX_TTL_MINUTES)] | None = Field(default=None, description="In minutes.")
+
+
+class SuperstepUpdateBody(Body):
+    """What a node is to have done in a super-step."""
+
+    values: JsonDict | list[Any] | None = None
+    command: CommandBody | None = None
+    as_node: StrictStr
+
+
+class SuperstepBody(Body):
+    """What the nodes of one super-step are to have done."""
+
+    updates: list[SuperstepUpdateBody]
+
+
+class StateUpdateBody(Body):
+    """A change of a thread's state."""
+
+    values: JsonDict | list[Any] | None = None
+    as_node: StrictStr | None = None
+    checkpoint: CheckpointBody | None = None
+    checkpoint_id: StrictStr | None = None
 
 
 class ThreadCreateBody(Body):
@@ -162,7 +185,7 @@ class ThreadCreateBody(Body):
     metadata: JsonDict = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
     ttl: TtlBody | None = None
-    supersteps: list[JsonDict] = Field(default_factory=list)
+    supersteps: list[SuperstepBody] = Field(default_factory=list)
 
 
 class ThreadPatchBody(Body):
@@ -170,6 +193,47 @@ class ThreadPatchBody(Body):
 
     metadata: JsonDict = Field(default_factory=dict)
     ttl: TtlBody | None = None
+
+
+ThreadStatusName = Literal["idle", "busy", "interrupted", "error"]
+ThreadField = Literal[
+    "thread_id",
+    "created_at",
+    "updated_at",
+    "state_updated_at",
+    "metadata",
+    "config",
+    "status",
+    "values",
+    "interrupts",
+]
+
+
+class ThreadCountBody(Body):
+    """Which threads to count."""
+
+    metadata: JsonDict = Field(default_factory=dict)
+    values: JsonDict = Field(default_factory=dict)
+    status: ThreadStatusName | None = None
+
+
+class ThreadSearchBody(ThreadCountBody):
+    """Which threads to list."""
+
+    ids: Annotated[list[StrictStr], Field(max_length=MAX_ROWS)] = Field(default_factory=list)
+    limit: Annotated[StrictInt, Field(ge=1, le=MAX_ROWS)] = 10
+    offset: Annotated[StrictInt, Field(ge=0)] = 0
+    sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None = None
+    sort_order: Literal["asc", "desc"] | None = None
+    select: list[ThreadField] = Field(default_factory=list)
+    extract: Annotated[dict[StrictStr, StrictStr], Field(max_length=10)] = Field(default_factory=dict)
+
+
+class ThreadPruneBody(Body):
+    """Which threads to prune."""
+
+    thread_ids: Annotated[list[StrictStr], Field(max_length=MAX_ROWS)]
+    strategy: Literal["delete", "keep_latest"] = "delete"
 
 
 AssistantField = Literal[
@@ -214,7 +278,8 @@ RUN_FIELDS = (
 
 
 def shown_thread(thread: Thread, values: Any, interrupts: JsonObject) -> JsonObject:
-    """A thread as the API shows it."""
+    """A thread as the API shows it; what a run leaves is there once one has."""
+    left = {"error": thread.error, "interrupts": interrupts} if thread.state_updated_at else {}
     return {
         "thread_id": thread.thread_id,
         "created_at": thread.created_at.isoformat(),
@@ -222,11 +287,18 @@ def shown_thread(thread: Thread, values: Any, interrupts: JsonObject) -> JsonObj
         "state_updated_at": (thread.state_updated_at or thread.created_at).isoformat(),
         "metadata": thread.shown_metadata,
         "status": thread.shown_status,
-        "config": {},
+        "config": thread.shown_config,
         "values": values,
-        "error": thread.error,
-        "interrupts": interrupts,
+        **left,
     }
+
+
+def shown_ttl(thread: Thread) -> JsonObject:
+    """How long a thread is kept, for those who ask; nothing for one that is kept for ever."""
+    if thread.ttl is None:
+        return {}
+    due = thread.ttl.due.isoformat()
+    return {"ttl": {"strategy": thread.ttl.strategy, "ttl_minutes": thread.ttl.minutes, "expires_at": due}}
 
 
 def shown_run(run: Run) -> JsonObject:

@@ -12,10 +12,13 @@ from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
 from handler.runs.driver import Driver
+from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
+from handler.runs.search import Search
 from handler.runs.states import States
+from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings
 
@@ -42,6 +45,9 @@ class Services:
     cancellation: Cancellation
     attendant: Attendant
     states: States
+    search: Search
+    updates: Updates
+    expiry: Expiry
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

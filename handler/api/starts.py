@@ -47,7 +47,7 @@ async def admit(
     present = present_until_ms(request, services) if waits_to_cancel else None
     kwargs = {**run.kwargs, "keyed": True} if key is not None else run.kwargs
     run = replace(run, idempotency=key, present_until_ms=present, kwargs=kwargs)
-    new_thread = thread_for(run, body) if body.if_not_exists == "create" else None
+    new_thread = thread_for(services, run, body) if body.if_not_exists == "create" else None
     try:
         return await services.loop.run(services.waiter.admit(run, new_thread, inline=inline))
     except AlreadyAccepted as before:
@@ -159,7 +159,7 @@ def merged_config(assistant: JsonObject, asked: JsonObject) -> JsonObject:
     return {**merged, "configurable": configurable}
 
 
-def thread_for(run: Run, body: RunBody) -> Thread:
+def thread_for(services: Services, run: Run, body: RunBody) -> Thread:
     """The thread that `if_not_exists: create` makes: its metadata are those given for the run and in its config."""
     config_metadata = (body.config.metadata if body.config else None) or {}
     return Thread(
@@ -169,6 +169,8 @@ def thread_for(run: Run, body: RunBody) -> Thread:
         created_at=run.created_at,
         updated_at=run.created_at,
         metadata=own_metadata({**config_metadata, **(body.metadata or {})}),
+        # A temporary thread goes by other means, and soon.
+        ttl=None if run.kwargs["temporary"] else services.graphs.config.ttl.of_new_thread(run.created_at),
     )
 
 

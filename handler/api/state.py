@@ -7,13 +7,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from handler.api.answers import json_answer
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
-from handler.api.schemas import MAX_ROWS, BeforeBody, CheckpointBody, HistoryBody, StateAtBody
+from handler.api.schemas import MAX_ROWS, BeforeBody, CheckpointBody, HistoryBody, StateAtBody, StateUpdateBody
 from handler.api.services import Services, TheServices
 from handler.api.threads import thread_of, truthy
 from handler.domain.models import JsonObject, Thread
 from handler.errors import Invalid
+from handler.runs.updates import Update
 
 router = APIRouter(tags=["threads"])
+
+SHOWN_OF_UPDATE = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
+"""What the answer to an update names its checkpoint by."""
 
 
 @router.get("/threads/{thread_id}/state")
@@ -43,6 +47,24 @@ async def post_state_at(
     """Read the state of a thread, or of a subgraph, at a checkpoint."""
     thread = await thread_of(services, caller, thread_id)
     return await state_answer(services, thread, named(body.checkpoint), subgraphs=bool(body.subgraphs))
+
+
+@router.post("/threads/{thread_id}/state", openapi_extra=documented(StateUpdateBody))
+async def update_state(
+    thread_id: str,
+    body: Annotated[StateUpdateBody, Depends(body_of(StateUpdateBody))],
+    caller: TheCaller,
+    services: TheServices,
+) -> Response:
+    """Change the state of a thread as if a node had done it; a run that is under way is a conflict."""
+    thread = await thread_of(services, caller, thread_id)
+    checkpoint = named(body.checkpoint) if body.checkpoint else {}
+    if body.checkpoint_id:
+        checkpoint["checkpoint_id"] = body.checkpoint_id
+    changing = services.updates.update(thread, [[Update(body.values, body.as_node)]], checkpoint)
+    configurable = await services.loop.run(changing)
+    shown = {name: configurable[name] for name in SHOWN_OF_UPDATE if name in configurable}
+    return json_answer({"checkpoint": shown, "configurable": shown, "checkpoint_id": shown["checkpoint_id"]})
 
 
 @router.get("/threads/{thread_id}/history")

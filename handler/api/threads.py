@@ -1,5 +1,6 @@
 """/threads, as `client.threads` calls it."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -8,11 +9,22 @@ from fastapi import APIRouter, Depends, Header, Response
 from handler.api.answers import json_answer
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
-from handler.api.schemas import ThreadCreateBody, ThreadPatchBody, as_uuid, shown_thread
+from handler.api.schemas import (
+    SuperstepBody,
+    SuperstepUpdateBody,
+    ThreadCreateBody,
+    ThreadPatchBody,
+    ThreadPruneBody,
+    TtlBody,
+    as_uuid,
+    shown_thread,
+    shown_ttl,
+)
 from handler.api.services import Services, TheServices
 from handler.domain.models import Caller, JsonObject, Thread, new_run_id
 from handler.domain.status import ThreadStatus
-from handler.errors import NotSupported, ThreadExists, ThreadNotFound
+from handler.errors import BadRequest, Conflict, Invalid, ThreadBusy, ThreadExists, ThreadNotFound
+from handler.runs.updates import Update, copy_of
 
 router = APIRouter(tags=["threads"])
 
@@ -20,10 +32,10 @@ RESERVED_METADATA = ("thread_id", "assistant_id")
 """Names that callers cannot set on a thread."""
 
 
-async def answer_with(services: Services, thread: Thread) -> Response:
-    """A thread with the values and interrupts at the end of its last run."""
+async def answer_with(services: Services, thread: Thread, more: JsonObject | None = None) -> Response:
+    """A thread with the values and interrupts at the end of its last run, and what else was asked for."""
     values, interrupts = await services.loop.run(services.states.summary(thread))
-    return json_answer(shown_thread(thread, values, interrupts))
+    return json_answer({**shown_thread(thread, values, interrupts), **(more or {})})
 
 
 async def thread_of(services: Services, caller: Caller, thread_id: str) -> Thread:
@@ -53,11 +65,8 @@ async def create_thread(
     services: TheServices,
 ) -> Response:
     """Create a thread."""
-    if body.ttl is not None:
-        raise NotSupported("ttl is not supported yet")
-    if body.supersteps:
-        raise NotSupported("supersteps is not supported yet")
     now = services.clock()
+    asked = body.ttl or TtlBody()
     thread = with_graph(
         Thread(
             tenant=caller.tenant,
@@ -66,13 +75,35 @@ async def create_thread(
             created_at=now,
             updated_at=now,
             metadata=own_metadata(body.metadata),
+            ttl=services.graphs.config.ttl.of_new_thread(now, asked.strategy, asked.ttl),
         )
     )
+    if body.supersteps:
+        services.updates.graph_of(thread)
     if not await services.offload(services.threads.create, thread):
         if body.if_exists == "raise":
             raise ThreadExists(thread.thread_id)
-        thread = await thread_of(services, caller, thread.thread_id)
-    return await answer_with(services, thread)
+    elif body.supersteps:
+        await apply_supersteps(services, thread, body.supersteps)
+    else:
+        return await answer_with(services, thread)
+    return await answer_with(services, await thread_of(services, caller, thread.thread_id))
+
+
+async def apply_supersteps(services: Services, thread: Thread, supersteps: list[SuperstepBody]) -> None:
+    """Give a new thread its first super-steps; if that fails there is no thread."""
+    steps = [[update_of(one) for one in step.updates] for step in supersteps]
+    try:
+        await services.loop.run(services.updates.update(thread, steps, {}))
+    except Exception:
+        await services.offload(services.threads.delete, thread.tenant, thread.thread_id)
+        raise
+
+
+def update_of(body: SuperstepUpdateBody) -> Update:
+    """What a node is to have done."""
+    command = body.command.model_dump(exclude_none=True) if body.command else None
+    return Update(body.values, body.as_node, command)
 
 
 @router.get("/threads/{thread_id}")
@@ -80,9 +111,11 @@ async def get_thread(
     thread_id: str,
     caller: TheCaller,
     services: TheServices,
+    include: str = "",
 ) -> Response:
-    """Read a thread."""
-    return await answer_with(services, await thread_of(services, caller, thread_id))
+    """Read a thread; `include=ttl` shows how long it is kept."""
+    thread = await thread_of(services, caller, thread_id)
+    return await answer_with(services, thread, shown_ttl(thread) if "ttl" in include.split(",") else {})
 
 
 @router.patch("/threads/{thread_id}", openapi_extra=documented(ThreadPatchBody))
@@ -94,13 +127,10 @@ async def patch_thread(
     prefer: Annotated[str, Header()] = "",
 ) -> Response:
     """Merge metadata into a thread's, key by key at the top level."""
-    if body.ttl is not None:
-        raise NotSupported("ttl is not supported yet")
     canonical = as_uuid(thread_id, "thread")
-    changes = own_metadata(body.metadata)
-    thread = await services.offload(
-        services.threads.merge_metadata, caller.tenant, canonical, changes, services.clock()
-    )
+    changes, now = own_metadata(body.metadata), services.clock()
+    ttl = services.graphs.config.ttl.of_new_thread(now, body.ttl.strategy, body.ttl.ttl) if body.ttl else None
+    thread = await services.offload(services.threads.merge_metadata, caller.tenant, canonical, changes, now, ttl)
     if thread is None:
         raise ThreadNotFound(canonical)
     if prefer == "return=minimal":
@@ -119,6 +149,38 @@ async def delete_thread(
     if not await services.offload(services.threads.delete, caller.tenant, canonical):
         raise ThreadNotFound(canonical)
     return Response(status_code=204)
+
+
+@router.post("/threads/{thread_id}/copy")
+async def copy_thread(thread_id: str, caller: TheCaller, services: TheServices) -> Response:
+    """Make a new thread with the history of another; its runs are not copied."""
+    try:
+        thread = await thread_of(services, caller, thread_id)
+    except Invalid:
+        raise BadRequest("Invalid thread ID: must be a UUID") from None
+    except ThreadNotFound:
+        raise Conflict("Conflict") from None
+    copy = copy_of(thread, new_run_id(), services.clock)
+    await services.loop.run(services.updates.copy(thread, copy))
+    return await answer_with(services, copy)
+
+
+@router.post("/threads/prune", openapi_extra=documented(ThreadPruneBody))
+async def prune_threads(
+    body: Annotated[ThreadPruneBody, Depends(body_of(ThreadPruneBody))],
+    caller: TheCaller,
+    services: TheServices,
+) -> Response:
+    """Delete threads, or all of their checkpoints but the latest; a thread that a run holds keeps its checkpoints."""
+    pruned = 0
+    for thread_id in dict.fromkeys(as_uuid(one, "thread") for one in body.thread_ids):
+        if body.strategy == "delete":
+            pruned += await services.offload(services.threads.delete, caller.tenant, thread_id)
+            continue
+        with suppress(ThreadNotFound, ThreadBusy):
+            await services.loop.run(services.updates.prune(await thread_of(services, caller, thread_id)))
+            pruned += 1
+    return json_answer({"pruned_count": pruned})
 
 
 def truthy(value: str | None) -> bool:

@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,37 @@ def system_assistant_id(graph_id: str) -> str:
     return str(uuid.uuid5(SYSTEM_NAMESPACE, graph_id))
 
 
+MAX_TTL_MINUTES = 10 * 366 * 24 * 60
+"""The longest time for which a thread can be kept, if not for ever: ten years."""
+
+
+class TtlStrategy(StrEnum):
+    """What becomes of a thread that nothing has changed for long."""
+
+    DELETE = "delete"
+    """It goes, with its runs and checkpoints."""
+    KEEP_LATEST = "keep_latest"
+    """All of its checkpoints but the latest go."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTtl:
+    """How long a thread is kept after its last change."""
+
+    strategy: TtlStrategy
+    minutes: float
+    due: datetime
+
+    @property
+    def span(self) -> timedelta:
+        """The minutes as a span of time."""
+        return timedelta(minutes=self.minutes)
+
+    def renewed(self, now: datetime) -> "ThreadTtl":
+        """The same, counted from now."""
+        return ThreadTtl(self.strategy, self.minutes, now + self.span)
+
+
 @dataclass(frozen=True, slots=True)
 class Thread:
     """A conversation: metadata, the lease that guards it, and where its state stands."""
@@ -75,6 +106,27 @@ class Thread:
     """The root checkpoint at the end of the last run; None: no run has left one."""
     error: JsonObject | None = None
     """Why the last run failed: `{"error": class, "message": text}`."""
+    config: JsonObject | None = None
+    """What the last run was configured to beyond the usual; None: nothing."""
+    ttl: ThreadTtl | None = None
+    """How long it is kept; None: until somebody deletes it."""
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it counts as gone, though it may still be stored."""
+        ttl = self.ttl
+        return ttl is not None and ttl.strategy is TtlStrategy.DELETE and ttl.due <= now and not self.busy
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a run or an update has left a state to show."""
+        return self.checkpoint_id is not None
+
+    @property
+    def shown_config(self) -> JsonObject:
+        """The config as callers see it."""
+        if self.config is not None:
+            return self.config
+        return {"configurable": {}} if self.assistant_id is not None else {}
 
     @property
     def busy(self) -> bool:
@@ -184,6 +236,15 @@ class Outcome:
     """Whether the run goes rather than being kept as ended."""
     keeps_thread: bool = False
     """Whether status, error and checkpoint of the thread stay as they were before the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """What an update of a thread's state leaves on the thread."""
+
+    status: ThreadStatus
+    checkpoint_id: str | None
+    """The latest root checkpoint."""
 
 
 def new_run_id() -> str:

@@ -1,12 +1,22 @@
 """What the run lifecycle and the API need of the world, as protocols that `storage` fulfils."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from handler.domain.lease import Lease
-from handler.domain.models import Assistant, CancelAction, Claim, JsonObject, Outcome, Run, Thread
+from handler.domain.models import (
+    Assistant,
+    CancelAction,
+    Claim,
+    JsonObject,
+    Outcome,
+    Run,
+    StateChange,
+    Thread,
+    ThreadTtl,
+)
 from handler.domain.status import RunStatus
 
 if TYPE_CHECKING:
@@ -48,11 +58,46 @@ class ThreadStore(Protocol):
     def get(self, tenant: str, thread_id: str) -> Thread | None:
         """Read a thread, strongly consistent."""
 
-    def merge_metadata(self, tenant: str, thread_id: str, changes: JsonObject, now: datetime) -> Thread | None:
-        """Merge `changes` into the metadata, key by key at the top level; None if there is no such thread."""
+    def merge_metadata(
+        self, tenant: str, thread_id: str, changes: JsonObject, now: datetime, ttl: ThreadTtl | None = None
+    ) -> Thread | None:
+        """Merge `changes` into the metadata, key by key at the top level; None if there is no such thread.
+
+        `ttl` is how long the thread is kept from now on; None: as it was, counted anew.
+        """
 
     def delete(self, tenant: str, thread_id: str) -> bool:
         """Delete a thread with its runs and checkpoints; False if there is no such thread."""
+
+    def expire(self, tenant: str, thread_id: str) -> bool:
+        """Delete a thread whose time is over, or whose deletion was cut short; False if it has neither."""
+
+    def arm(self, tenant: str, thread_id: str, due: datetime) -> None:
+        """Have somebody look at the thread once it is due."""
+
+    def due(self, days_back: int, now: datetime) -> Iterator[tuple[Mapping[str, Any], str, str]]:
+        """What was armed for today or up to so many days ago and is due: its key, tenant and thread."""
+
+    def disarm(self, key: Mapping[str, Any]) -> None:
+        """Forget what was armed."""
+
+    def get_many(self, tenant: str, thread_ids: Sequence[str]) -> Mapping[str, Thread]:
+        """Read threads by id, strongly consistent; those that are not there are left out."""
+
+    def listed(self, tenant: str, *, newest_first: bool, at_once: int) -> Iterator[str]:
+        """The ids of a tenant's threads by the time of their last change, read about `at_once` at a time."""
+
+    def count(self, tenant: str) -> int:
+        """How many threads a tenant has."""
+
+    def hold(self, thread: Thread, lease: Lease, now: datetime) -> bool:
+        """Take the lease of a free thread for a moment, without a run; False if it is not free, or not as seen."""
+
+    def release(self, thread: Thread, lease: Lease, change: StateChange | None, now: datetime, *, clean: bool) -> bool:
+        """Let go of a held thread and note what became of its state; False if a run has taken it meanwhile.
+
+        `clean`: nothing that was written under the lease is still under way.
+        """
 
 
 class RunStore(Protocol):

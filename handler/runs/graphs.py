@@ -10,12 +10,13 @@ import sys
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from handler.domain.models import JsonObject
+from handler.domain.models import MAX_TTL_MINUTES, JsonObject, ThreadTtl, TtlStrategy
 from handler.errors import GraphLoadError
 
 if TYPE_CHECKING:
@@ -36,6 +37,27 @@ class GraphSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TtlConfig:
+    """How long new threads are kept, where their creator does not say: `checkpointer.ttl`."""
+
+    strategy: TtlStrategy = TtlStrategy.DELETE
+    default_minutes: float | None = None
+    """None: until somebody deletes them."""
+    sweep_minutes: float = 5.0
+    """How often the local server looks for what is due; on AWS DynamoDB does."""
+
+    def of_new_thread(
+        self, now: datetime, strategy: str | None = None, minutes: float | None = None
+    ) -> ThreadTtl | None:
+        """How long a new thread is kept; what is given comes before the defaults."""
+        chosen = self.default_minutes if minutes is None else minutes
+        if chosen is None:
+            return None
+        kind = TtlStrategy(strategy) if strategy else self.strategy
+        return ThreadTtl(kind, chosen, now + timedelta(minutes=chosen))
+
+
+@dataclass(frozen=True, slots=True)
 class GraphConfig:
     """What this server reads of a langgraph.json; relative paths are relative to `directory`."""
 
@@ -43,6 +65,7 @@ class GraphConfig:
     graphs: Mapping[str, GraphSpec]
     dependencies: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
+    ttl: TtlConfig = field(default_factory=lambda: TtlConfig())
 
 
 def read_config(path: Path) -> GraphConfig:
@@ -64,7 +87,26 @@ def read_config(path: Path) -> GraphConfig:
         graphs={name: _read_spec(path, name, value) for name, value in content["graphs"].items()},
         dependencies=tuple(dependencies),
         env=_read_env(path, directory, content.get("env")),
+        ttl=_read_ttl(path, content.get("checkpointer")),
     )
+
+
+def _read_ttl(path: Path, checkpointer: Any) -> TtlConfig:
+    value = checkpointer.get("ttl") if isinstance(checkpointer, dict) else None
+    if value is None:
+        return TtlConfig()
+    try:
+        minutes, sweep = value.get("default_ttl"), value.get("sweep_interval_minutes")
+        config = TtlConfig(
+            TtlStrategy(value.get("strategy") or TtlStrategy.DELETE),
+            None if minutes is None else float(minutes),
+            TtlConfig().sweep_minutes if sweep is None else float(sweep),
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise GraphLoadError(f'{path}: "checkpointer.ttl": {error}') from None
+    if not (0 < (config.default_minutes or 1) <= MAX_TTL_MINUTES and config.sweep_minutes > 0):
+        raise GraphLoadError(f'{path}: "checkpointer.ttl": minutes must be more than 0, and less than ten years')
+    return config
 
 
 def _read_spec(path: Path, graph_id: str, value: Any) -> GraphSpec:

@@ -1,13 +1,22 @@
 """Turns models into DynamoDB items and back; the only place that knows both."""
 
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from handler.domain.lease import Lease
-from handler.domain.models import CancelAction, IdempotencyKey, JsonObject, Run, Thread
+from handler.domain.models import (
+    CancelAction,
+    IdempotencyKey,
+    JsonObject,
+    Run,
+    Thread,
+    ThreadTtl,
+    TtlStrategy,
+    to_ms,
+)
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.storage import keys
 from handler.storage.schema import EXPIRES_AT
@@ -67,6 +76,7 @@ def thread_to_item(thread: Thread) -> Item:
         "active_run": text(thread.active_run) if thread.active_run else None,
         "clean": {"BOOL": True} if thread.clean else None,
         "queue": {"L": [text(run_id) for run_id in thread.queue]} if thread.queue else None,
+        "config": json_text(thread.config) if thread.config is not None else None,
     }
     return {
         **thread_key(thread.tenant, thread.thread_id),
@@ -76,6 +86,7 @@ def thread_to_item(thread: Thread) -> Item:
         "metadata": json_text(thread.metadata),
         "epoch": number(thread.epoch),
         **listing(thread.tenant, thread.thread_id, thread.updated_at),
+        **(ttl_attributes(thread.ttl) if thread.ttl else {}),
         **{name: value for name, value in optional.items() if value is not None},
     }
 
@@ -87,6 +98,20 @@ def listing(tenant: str, thread_id: str, updated_at: datetime) -> Item:
         keys.LIST_PK: text(keys.thread_list_pk(tenant, thread_id)),
         keys.LIST_SK: text(keys.thread_list_sk(moment, thread_id)),
     }
+
+
+def ttl_attributes(ttl: ThreadTtl) -> Item:
+    """How long a thread is kept, as its attributes: the strategy, milliseconds, and when they are over."""
+    span_ms = int(ttl.span.total_seconds() * 1000)
+    return {"ttl": text(ttl.strategy), "ttl_ms": number(span_ms), "due_ms": number(to_ms(ttl.due))}
+
+
+def ttl_from_item(item: Item) -> ThreadTtl | None:
+    """How long a thread is kept."""
+    if "ttl" not in item:
+        return None
+    due = datetime.fromtimestamp(int(item["due_ms"]["N"]) / 1000, UTC)
+    return ThreadTtl(TtlStrategy(item["ttl"]["S"]), int(item["ttl_ms"]["N"]) / 60_000, due)
 
 
 def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
@@ -112,6 +137,8 @@ def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
         clean="clean" in item,
         checkpoint_id=string(item, "checkpoint_id"),
         error=from_json(item["error"]["S"]) if "error" in item else None,
+        config=from_json(item["config"]["S"]) if "config" in item else None,
+        ttl=ttl_from_item(item),
     )
 
 

@@ -11,6 +11,7 @@
 | run               | same              | R#run                  |
 | a run's arguments | same              | P#run#k                |
 | idempotency key   | I#tenant#scope#…  | KEY                    |
+| expiry            | X#day#shard       | moment#tenant#thread   |
 
 The index of threads by time (GSI1): `L#tenant#shard` / `moment#thread`. One partition of an index takes 1,000 writes a
 second, so a tenant's threads are spread over LISTING_SHARDS of them.
@@ -101,6 +102,30 @@ def thread_list_shard(tenant: str, shard: int) -> str:
 def thread_list_sk(moment: str, thread_id: str) -> str:
     """Index sort key of a thread: by time of its last change."""
     return f"{moment}#{thread_id}"
+
+
+EXPIRY_PREFIX = "X#"
+
+
+def expiry_pk(day: str, shard: int) -> str:
+    """Partition of the expiries of a day."""
+    return f"{EXPIRY_PREFIX}{day}#{shard}"
+
+
+def expiry_shard(thread_id: str) -> int:
+    """In which of a day's partitions the expiry of a thread is."""
+    return zlib.crc32(thread_id.encode()) % LISTING_SHARDS
+
+
+def expiry_sk(moment: str, tenant: str, thread_id: str) -> str:
+    """Sort key of the expiry of a thread."""
+    return f"{moment}#{quoted(tenant)}#{quoted(thread_id)}"
+
+
+def expiring_thread(sk: str) -> tuple[str, str]:
+    """Tenant and thread in the sort key of an expiry."""
+    _, tenant, thread_id = sk.split("#")
+    return unquoted(tenant), unquoted(thread_id)
 
 
 CHECKPOINTS_FIRST = CHECKPOINT_PREFIX

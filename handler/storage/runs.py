@@ -12,7 +12,7 @@ from typing import Any
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
-from handler.domain.ports import Clock, Sighting, Where
+from handler.domain.ports import Clock, Sighting, ThreadStore, Where
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, statements
@@ -42,8 +42,11 @@ QUEUE_CAP = 90
 class DynamoDBRuns:
     """The port `RunStore` over one table."""
 
-    def __init__(self, table: Table, clock: Clock, terms: LeaseTerms = STANDARD_TERMS) -> None:
+    def __init__(
+        self, table: Table, clock: Clock, terms: LeaseTerms = STANDARD_TERMS, threads: ThreadStore | None = None
+    ) -> None:
         self.table = table
+        self.threads = threads
         self.clock = clock
         self.terms = terms
 
@@ -76,11 +79,9 @@ class DynamoDBRuns:
                 self._forget_arguments(run, kwargs)
                 raise ThreadNotFound(run.thread_id)
             held = held_thread(new_thread, begun, lease)
-            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(held))}, *on_run)
+            thread = self._create(held, run, *on_run)
             if thread is ACCEPTED:
                 return replace(claim, clean=True)
-            if thread is None:
-                raise StorageUnavailable("the thread is being deleted")
         assert isinstance(thread, Thread)  # noqa: S101 - neither accepted nor missing
         if owned(thread, lease):
             return claim
@@ -101,13 +102,23 @@ class DynamoDBRuns:
                 self._forget_arguments(run, kwargs)
                 raise ThreadNotFound(run.thread_id)
             waiting = replace(new_thread, queue=(run.run_id,))
-            thread = self._transact(run, {"Put": statements.put_new(thread_to_item(waiting))}, *on_run)
-            if thread is None:
-                raise StorageUnavailable("the thread is being deleted")
+            thread = self._create(waiting, run, *on_run)
         if not isinstance(thread, Thread) or run.run_id in (*thread.queue, thread.active_run):
             return None
         self._forget_arguments(run, kwargs)
         return thread
+
+    def _create(self, thread: Thread, run: Run, *on_run: dict[str, Any]) -> Thread | object:
+        """Accept a run together with the thread that it needs; what is left of one that is gone makes room first."""
+        if thread.ttl and self.threads:
+            self.threads.arm(thread.tenant, thread.thread_id, thread.ttl.due)
+        on_thread = {"Put": statements.put_new(thread_to_item(thread))}
+        found = self._transact(run, on_thread, *on_run)
+        if found is None and self.threads and self.threads.expire(thread.tenant, thread.thread_id):
+            found = self._transact(run, on_thread, *on_run)
+        if found is None:
+            raise StorageUnavailable("the thread is being deleted")
+        return found
 
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
@@ -253,7 +264,8 @@ class DynamoDBRuns:
             item: Item | None = refused.items[0]
             if not refused.refused[0]:  # the thread agreed, so it was not reported
                 item = self.table.get(statements.get_strong(thread_key(run.tenant, run.thread_id)))
-            return thread_from_item(run.tenant, run.thread_id, item) if item else None
+            thread = thread_from_item(run.tenant, run.thread_id, item) if item else None
+            return None if thread is None or thread.expired(self.clock()) else thread
         return ACCEPTED
 
     def _key_of(self, run: Run) -> Sequence[dict[str, Any]]:
@@ -309,5 +321,6 @@ def held_thread(thread: Thread, run: Run, lease: Lease) -> Thread:
         active_run=run.run_id,
         graph_id=run.graph_id,
         assistant_id=run.assistant_id,
+        config=statements.shown_config(run),
         clean=False,
     )

@@ -14,7 +14,18 @@ from datetime import datetime
 from typing import Any
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
-from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread
+from handler.domain.models import (
+    CancelAction,
+    Claim,
+    IdempotencyKey,
+    JsonObject,
+    Outcome,
+    Run,
+    Thread,
+    ThreadTtl,
+    TtlStrategy,
+    to_ms,
+)
 from handler.domain.ports import Sighting, Where
 from handler.domain.status import RunStatus, predecessors
 from handler.storage import items, keys
@@ -50,6 +61,10 @@ NAMES = {
     "#present": "present_until_ms",
     "#expires": EXPIRES_AT,
     "#checkpoint": "checkpoint_id",
+    "#config": "config",
+    "#ttl": "ttl",
+    "#ttl_ms": "ttl_ms",
+    "#due": "due_ms",
     "#list_pk": keys.LIST_PK,
     "#list_sk": keys.LIST_SK,
 }
@@ -90,7 +105,20 @@ LINE_IS_SHORT = "(attribute_not_exists(#queue) OR size(#queue) < :cap)"
 # The same runs wait, in the same order, as when the thread was read.
 LINE_AS_SEEN = "#queue = :line_seen"
 
+# The thread's time is not over; a run that holds it, or waits for it, keeps it.
+NOT_EXPIRED = "(attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms)"
+
+# The thread's time starts anew. That of a thread that is kept for ever ends far off, and nobody looks.
+RENEW_TTL = "#due = if_not_exists(#ttl_ms, :forever) + :now_ms"
+
+FOREVER_MS = 10**14
+
 TAKE_LEASE = "#owner = :owner, #epoch = :epoch, #until = :until"
+
+RUN_ON_THREAD = "#active = :run, #graph = :graph, #assistant = :assistant"
+
+CONFIG_BYTES = 2_000
+"""A run's config up to this size is shown on its thread."""
 
 
 def put_new(item: Item) -> Request:
@@ -130,12 +158,28 @@ def query_prefix(tenant: str, thread_id: str, prefix: str, *, forward: bool = Tr
     }
 
 
-def merge_metadata(thread: Thread, merged: Value, seen: Value, now: datetime) -> Request:
-    """UpdateItem: replace the metadata if they are still as seen."""
-    values = {":merged": merged, ":seen": seen, ":now": instant(now)}
+def merge_metadata(
+    thread: Thread,
+    merged: Value,
+    seen: Value,
+    now: datetime,
+    *,
+    graph_id: str | None = None,
+    ttl: ThreadTtl | None = None,
+) -> Request:
+    """UpdateItem: replace the metadata if they are still as seen; with `graph_id` they bind the thread to a graph."""
+    list_sk = items.listing(thread.tenant, thread.thread_id, now)[keys.LIST_SK]
+    values = {":merged": merged, ":seen": seen, ":now": instant(now), ":list_sk": list_sk}
+    if graph_id:
+        values[":graph"] = text(graph_id)
+    sets = ["#metadata = :merged", "#updated = :now", "#list_sk = :list_sk"]
+    sets += ["#graph = :graph"] if graph_id else []
+    if ttl:
+        sets += ["#ttl = :ttl", "#ttl_ms = :ttl_ms", "#due = :due_ms"]
+        values.update({f":{name}": value for name, value in items.ttl_attributes(ttl).items()})
     return update(
         items.thread_key(thread.tenant, thread.thread_id),
-        "SET #metadata = :merged, #updated = :now",
+        f"SET {', '.join(sets)}",
         f"{EXISTS} AND #metadata = :seen",
         values,
         returning="ALL_NEW",
@@ -156,13 +200,19 @@ def begin_deletion(tenant: str, thread_id: str) -> Request:
 def admit_on_thread(run: Run, lease: Lease, *, seen: Sighting | None) -> Request:
     """Update of the thread on which a run is admitted: without a look only if it is clean, else if it is as seen."""
     unchanged = f"{CLEAN} AND {EPOCH_GROWS}" if seen is None else EPOCH_AS_SEEN
-    values = {**lease_values(lease), **run_values(run), ":zero": number(0), ":now": instant(run.created_at)}
+    values = {
+        **lease_values(lease),
+        **run_values(run),
+        **expiry_values(run.updated_at),
+        ":zero": number(0),
+        ":now": instant(run.created_at),
+    }
     if seen is not None:
         values[":seen"] = number(seen.epoch)
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant, #updated = :now REMOVE #clean",
-        f"{EXISTS} AND {FREE} AND {unchanged}",
+        f"SET {TAKE_LEASE}, {RUN_ON_THREAD}{config_set(run)}, #updated = :now REMOVE #clean",
+        f"{EXISTS} AND {FREE} AND {NOT_EXPIRED} AND {unchanged}",
         values,
     )
 
@@ -171,14 +221,15 @@ def enqueue_on_thread(run: Run, where: Where, cap: int) -> Request:
     """Update of the thread in whose queue a run takes its place."""
     condition = {
         Where.BUSY: f"{EXISTS} AND {BUSY} AND {LINE_IS_SHORT}",
-        Where.FREE: f"{EXISTS} AND {FREE}",
-        Where.ANY: f"{EXISTS} AND {LINE_IS_SHORT}",
+        Where.FREE: f"{EXISTS} AND {FREE} AND {NOT_EXPIRED}",
+        Where.ANY: f"{EXISTS} AND {LINE_IS_SHORT} AND ({BUSY} OR {NOT_EXPIRED})",
     }[where]
     return update(
         items.thread_key(run.tenant, run.thread_id),
         "SET #queue = list_append(if_not_exists(#queue, :none), :line), #updated = :now",
         condition,
         {
+            **expiry_values(run.updated_at),
             ":none": {"L": []},
             ":line": {"L": [text(run.run_id)]},
             ":cap": number(cap),
@@ -192,7 +243,7 @@ def start_on_thread(run: Run, lease: Lease, seen: Thread) -> Request:
     """Update of the thread whose first pending run takes the lease."""
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {TAKE_LEASE}, #active = :run, #graph = :graph, #assistant = :assistant REMOVE #queue[0], #clean",
+        f"SET {TAKE_LEASE}, {RUN_ON_THREAD}{config_set(run)} REMOVE #queue[0], #clean",
         f"{EXISTS} AND {NEXT_IN_LINE} AND {EPOCH_AS_SEEN}",
         {**lease_values(lease), **run_values(run), ":seen": number(seen.epoch)},
     )
@@ -284,9 +335,10 @@ def settle_on_thread(claim: Claim, outcome: Outcome, now: datetime, *, queued: b
         ":clean": {"BOOL": True},
         ":list_sk": items.listing(run.tenant, run.thread_id, now)[keys.LIST_SK],
         ":zero": number(0),
+        **expiry_values(now),
         **outcome_values(outcome),
     }
-    sets, removes = ["#updated = :now", "#clean = :clean"], ["#owner", "#until", "#active"]
+    sets, removes = ["#updated = :now", "#clean = :clean", RENEW_TTL], ["#owner", "#until", "#active"]
     if not outcome.keeps_thread:
         sets += ["#status = :status", "#state_updated = :now", "#list_sk = :list_sk"]
         if outcome.checkpoint_id is not None:
@@ -375,7 +427,30 @@ def lease_values(lease: Lease) -> dict[str, Value]:
 
 def run_values(run: Run) -> dict[str, Value]:
     """The values by which a thread names its run."""
-    return {":run": text(run.run_id), ":graph": text(run.graph_id), ":assistant": text(run.assistant_id)}
+    values = {":run": text(run.run_id), ":graph": text(run.graph_id), ":assistant": text(run.assistant_id)}
+    config = shown_config(run)
+    return {**values, ":config": json_text(config)} if config else values
+
+
+def shown_config(run: Run) -> JsonObject | None:
+    """The config that a run's thread shows; None for the usual one, which costs nothing, and for one that is large."""
+    asked = {name: value for name, value in (run.kwargs.get("config") or {}).items() if name != "configurable"}
+    config = {**asked, "configurable": {}}
+    return config if asked and len(json_text(config)["S"]) <= CONFIG_BYTES else None
+
+
+def config_set(run: Run) -> str:
+    """The part of an update that notes the config of the thread's run."""
+    return ", #config = :config" if shown_config(run) else ""
+
+
+def expiry_values(now: datetime) -> dict[str, Value]:
+    """The values of NOT_EXPIRED and RENEW_TTL."""
+    return {
+        ":keep_latest": text(TtlStrategy.KEEP_LATEST),
+        ":forever": number(FOREVER_MS),
+        ":now_ms": number(to_ms(now)),
+    }
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Value]:

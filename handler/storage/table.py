@@ -59,6 +59,17 @@ class Table:
         """Send DeleteItem and return the old item if it was asked for and existed."""
         return self._send("delete_item", request).get("Attributes")
 
+    def count(self, request: Mapping[str, Any]) -> int:
+        """Send Query page after page, and count the items."""
+        total = 0
+        start: dict[str, Any] = {}
+        while True:
+            page = self._send("query", {**request, "Select": "COUNT", **start})
+            total += int(page["Count"])
+            if "LastEvaluatedKey" not in page:
+                return total
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
     def query(self, request: Mapping[str, Any]) -> Iterator[Item]:
         """Send Query page after page, lazily, until the last page or until the caller stops."""
         start: dict[str, Any] = {}
@@ -68,6 +79,20 @@ class Table:
             if "LastEvaluatedKey" not in page:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def batch_get(self, keys: list[Item]) -> Iterator[Item]:
+        """Get items by key, strongly consistent, 100 a request, in no order; those that are not there are left out."""
+        for start in range(0, len(keys), 100):
+            todo: Item = {"Keys": keys[start : start + 100], "ConsistentRead": True}
+            for attempt in range(CONFLICT_TRIES):
+                answer = self._call("batch_get_item", {"RequestItems": {self.name: todo}})
+                yield from answer["Responses"].get(self.name, [])
+                if self.name not in answer.get("UnprocessedKeys", {}):
+                    break
+                todo = answer["UnprocessedKeys"][self.name]
+                self.sleep(CONFLICT_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            else:
+                raise StorageUnavailable("DynamoDB left keys unprocessed again and again")
 
     def query_page(self, request: Mapping[str, Any]) -> tuple[list[Item], Item | None]:
         """Send one Query; return its items and the key to go on from (None: no more)."""

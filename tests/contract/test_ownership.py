@@ -37,6 +37,7 @@ OWNED = [
     Reach("GET", "/threads/{thread_id}/state"),
     Reach("GET", "/threads/{thread_id}/state/{checkpoint_id}"),
     Reach("POST", "/threads/{thread_id}/state/checkpoint", {"checkpoint": {"checkpoint_id": UNKNOWN}}),
+    Reach("POST", "/threads/{thread_id}/state", {"values": {"name": "intruder"}}),
     Reach("GET", "/threads/{thread_id}/history"),
     Reach("POST", "/threads/{thread_id}/history", {"limit": 5}),
     Reach("GET", "/threads/{thread_id}/runs"),
@@ -55,6 +56,11 @@ NOBODYS = {
     ("GET", "/redoc"),
     # These name nothing that a tenant owns: a new thread is the caller's own, and system assistants are everybody's.
     ("POST", "/threads"),
+    # Below, for these answer otherwise than with a 404.
+    ("POST", "/threads/search"),
+    ("POST", "/threads/count"),
+    ("POST", "/threads/prune"),
+    ("POST", "/threads/{thread_id}/copy"),
     ("GET", "/assistants/search"),
     ("POST", "/assistants/search"),
     # A run without a thread gets a new one.
@@ -178,6 +184,42 @@ def test_if_not_exists_create_makes_a_thread_of_ones_own(
     given = {"n": 1, "name": "theirs"}
     result = wait(other_tenant, owned["thread_id"], input=given, if_not_exists="create")
     assert result["entries"] == ["theirs-0"]
+    assert seen(owned["thread_id"]) == before
+
+
+def test_a_search_finds_nothing_of_another_tenants(
+    api: httpx.Client, other_tenant: httpx.Client, owned: dict[str, str]
+) -> None:
+    for body in ({"ids": [owned["thread_id"]]}, {"ids": [owned["thread_id"]], "values": {"n": 1}}):
+        assert other_tenant.post("/threads/search", json=body).json() == []
+        assert [one["thread_id"] for one in api.post("/threads/search", json=body).json()] == [owned["thread_id"]]
+    rows = other_tenant.post("/threads/search", json={"limit": 1000, "select": ["thread_id"]}).json()
+    assert owned["thread_id"] not in {row["thread_id"] for row in rows}
+
+
+def test_a_count_counts_nothing_of_another_tenants(
+    api: httpx.Client, other_tenant: httpx.Client, owned: dict[str, str]
+) -> None:
+    mark = {"metadata": {"mark": owned["thread_id"]}}
+    api.patch(f"/threads/{owned['thread_id']}", json=mark).raise_for_status()
+    assert api.post("/threads/count", json=mark).json() == 1
+    assert other_tenant.post("/threads/count", json=mark).json() == 0
+
+
+def test_another_tenants_thread_cannot_be_copied(other_tenant: httpx.Client, owned: dict[str, str], seen: Seen) -> None:
+    before = seen(owned["thread_id"])
+    answers = {other_tenant.post(f"/threads/{one}/copy").text for one in (owned["thread_id"], UNKNOWN)}
+    assert answers == {'{"detail":"Conflict"}'}
+    assert seen(owned["thread_id"]) == before
+
+
+@pytest.mark.parametrize("strategy", ["delete", "keep_latest"])
+def test_another_tenants_thread_cannot_be_pruned(
+    strategy: str, other_tenant: httpx.Client, owned: dict[str, str], seen: Seen
+) -> None:
+    before = seen(owned["thread_id"])
+    body = {"thread_ids": [owned["thread_id"], UNKNOWN], "strategy": strategy}
+    assert other_tenant.post("/threads/prune", json=body).json() == {"pruned_count": 0}
     assert seen(owned["thread_id"]) == before
 
 

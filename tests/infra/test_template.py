@@ -1,5 +1,6 @@
 """template.yaml agrees with the code, grants no more than the code needs, and protects the data."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from handler.settings import Settings
+from handler.storage.keys import EXPIRY_PREFIX
 from handler.storage.schema import EXPIRES_AT, TABLE
 from infra.build import LAMBDA_PLATFORMS, LAMBDA_PYTHON
 from tests.infra.actions import indexes_queried, methods_called, queue_actions, table_actions
@@ -18,6 +20,8 @@ SAM = ROOT / ".venv-sam" / "bin"
 
 TAKEN_BY_LAMBDA = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
 """What Lambda does to a queue in the name of the function that it wakes."""
+STREAM_ACTIONS = {f"dynamodb:{name}" for name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
+"""What Lambda does to the table's stream in the name of the function that it tells of expiries."""
 LOG_ACTIONS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 KEY_ACTIONS = {"kms:Decrypt", "kms:GenerateDataKey"}
 """What DynamoDB and SQS need of whoever reads and writes what a key of the customer's encrypts."""
@@ -69,7 +73,9 @@ def allowed_actions(prefix: str) -> set[str]:
 def test_the_policies_allow_on_the_table_what_the_code_does_and_nothing_more() -> None:
     taken = {f"dynamodb:{action}" for action in table_actions()} - {"dynamodb:Scan"}
     assert len(taken) > 3
-    assert allowed_actions("dynamodb:") == taken
+    assert allowed_actions("dynamodb:") == taken | STREAM_ACTIONS
+    readers = [role for role in resources("AWS::IAM::Role") if "dynamodb:GetRecords" in str(role_statements(role))]
+    assert readers == ["WorkerFunctionRole"]
 
 
 def test_no_function_scans_and_none_may() -> None:
@@ -155,11 +161,25 @@ def test_dead_letters_are_kept_and_the_queue_outwaits_the_longest_invocation() -
 
 def test_the_worker_takes_one_message_at_a_time_and_may_wake_itself() -> None:
     worker = functions()["WorkerFunction"]
-    (source,) = worker["Events"].values()
+    source = worker["Events"]["Wake"]
     assert source["Properties"]["BatchSize"] == 1
     assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert source["Properties"]["Queue"] == {"Fn::GetAtt": ["Queue", "Arn"]}
     assert worker["RecursiveLoop"] == "Allow"
+
+
+def test_the_worker_is_told_of_expiries_that_dynamodb_deletes_and_of_nothing_else() -> None:
+    source = functions()["WorkerFunction"]["Events"]["Expiry"]
+    assert source["Type"] == "DynamoDB"
+    assert source["Properties"]["Stream"] == {"Fn::GetAtt": ["Table", "StreamArn"]}
+    assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    (table,) = resources("AWS::DynamoDB::Table").values()
+    assert table["Properties"]["StreamSpecification"] == {"StreamViewType": "KEYS_ONLY"}
+    (pattern,) = source["Properties"]["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {
+        "userIdentity": {"principalId": ["dynamodb.amazonaws.com"]},
+        "dynamodb": {"Keys": {"PK": {"S": [{"prefix": EXPIRY_PREFIX}]}}},
+    }
 
 
 def environments() -> dict[str, dict[str, Any]]:

@@ -137,6 +137,7 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
         "ConditionExpression": (
             "attribute_exists(#pk) AND attribute_not_exists(#deleting) AND attribute_not_exists(#active) "
             "AND (attribute_not_exists(#queue) OR size(#queue) = :zero) "
+            "AND (attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms) "
             "AND attribute_exists(#clean) AND #epoch < :epoch"
         ),
         "ExpressionAttributeNames": {
@@ -151,8 +152,12 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
             "#graph": "graph_id",
             "#assistant": "assistant_id",
             "#updated": "updated_at",
+            "#ttl": "ttl",
+            "#due": "due_ms",
         },
         "ExpressionAttributeValues": {
+            ":keep_latest": {"S": "keep_latest"},
+            ":now_ms": {"N": "1767323045000"},
             ":owner": {"S": "owner"},
             ":epoch": {"N": "70"},
             ":until": {"N": "90000"},
@@ -185,7 +190,8 @@ def test_settlement_frees_a_thread_that_is_still_held_and_for_which_nobody_waits
     assert settled(DONE, queued=False) == {
         "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "THREAD"}},
         "UpdateExpression": (
-            "SET #updated = :now, #clean = :clean, #status = :status, #state_updated = :now, #list_sk = :list_sk, "
+            "SET #updated = :now, #clean = :clean, #due = if_not_exists(#ttl_ms, :forever) + :now_ms, "
+            "#status = :status, #state_updated = :now, #list_sk = :list_sk, "
             "#checkpoint = :checkpoint REMOVE #owner, #until, #active, #error"
         ),
         "ConditionExpression": (
@@ -204,8 +210,12 @@ def test_settlement_frees_a_thread_that_is_still_held_and_for_which_nobody_waits
             "#error": "error",
             "#checkpoint": "checkpoint_id",
             "#list_sk": "GSI1SK",
+            "#ttl_ms": "ttl_ms",
+            "#due": "due_ms",
         },
         "ExpressionAttributeValues": {
+            ":forever": {"N": "100000000000000"},
+            ":now_ms": {"N": "1767323049000"},
             ":owner": {"S": "owner"},
             ":epoch": {"N": "70"},
             ":status": {"S": "idle"},
@@ -304,7 +314,8 @@ def test_a_run_that_is_undone_goes_and_leaves_the_thread_as_it_was() -> None:
         }
     }
     settled_undone = settled(UNDONE, queued=True)["UpdateExpression"]
-    assert settled_undone == "SET #updated = :now, #clean = :clean REMOVE #owner, #until, #active"
+    renewed = "#due = if_not_exists(#ttl_ms, :forever) + :now_ms"
+    assert settled_undone == f"SET #updated = :now, #clean = :clean, {renewed} REMOVE #owner, #until, #active"
 
 
 def test_a_run_leaves_the_queue_from_its_own_place() -> None:
