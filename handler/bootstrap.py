@@ -19,6 +19,7 @@ from handler.errors import StorageUnavailable
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
+from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver, Limits
 from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs, read_config
@@ -30,7 +31,7 @@ from handler.runs.states import States
 from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
-from handler.storage.assistants import SystemAssistants
+from handler.storage.assistants import DynamoDBAssistants
 from handler.storage.queue import NoWakes, SqsWakes
 from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
@@ -99,7 +100,7 @@ def build_services(
         clock=clock,
         threads=threads,
         runs=runs,
-        assistants=SystemAssistants(descriptions, clock()),
+        assistants=DynamoDBAssistants(table, descriptions, clock()),
         wakes=wakes,
         graphs=graphs,
         loop=loop,
@@ -117,6 +118,7 @@ def build_services(
         search=Search(threads, states, plain),
         updates=updates,
         expiry=Expiry(threads, updates, clock),
+        descriptions=Descriptions(graphs),
     )
 
 

@@ -7,6 +7,8 @@ ServiceError
 │   ├── RunNotFound
 │   └── AssistantNotFound
 ├── Conflict                409
+│   ├── AssistantExists
+│   ├── SystemAssistant
 │   ├── ThreadExists
 │   └── ThreadBusy
 ├── PayloadTooLarge         413
@@ -57,6 +59,23 @@ class AssistantNotFound(NotFound):
 
 class Conflict(ServiceError):
     """The request lost against the present state of what it names."""
+
+
+class AssistantExists(Conflict):
+    """An assistant with this ID exists already."""
+
+    def __init__(self, assistant_id: str) -> None:
+        super().__init__(f"Assistant {assistant_id} already exists")
+
+
+class SystemAssistant(Conflict):
+    """A graph's own assistant is what langgraph.json makes it, the same for every tenant."""
+
+    def __init__(self, assistant_id: str) -> None:
+        super().__init__(
+            f"Assistant {assistant_id} is the system assistant of a graph and cannot be changed: "
+            "create an assistant of that graph instead"
+        )
 
 
 class ThreadExists(Conflict):

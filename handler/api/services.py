@@ -11,6 +11,7 @@ from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore, W
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
+from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver
 from handler.runs.expiry import Expiry
 from handler.runs.graphs import Graphs
@@ -48,6 +49,7 @@ class Services:
     search: Search
     updates: Updates
     expiry: Expiry
+    descriptions: Descriptions
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

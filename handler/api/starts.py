@@ -12,6 +12,7 @@ from handler.api.schemas import RunBody
 from handler.api.services import Services
 from handler.api.threads import own_metadata
 from handler.api.waits import present_until_ms
+from handler.domain.assistants import BOTH_GIVEN
 from handler.domain.models import (
     Assistant,
     Caller,
@@ -30,8 +31,6 @@ NOT_FOUND = "Thread or assistant not found."
 
 IDEMPOTENCY_KEYS_LIVE_S = 24 * 3600
 """How long an idempotency key stands for its run, in seconds."""
-
-BOTH_GIVEN = "Cannot specify both configurable and context. Context is the replacement of configurable: give it alone."
 
 
 async def admit(
@@ -116,7 +115,8 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
     """What shapes a run: the body's fields, defaults filled in, nulls as absent."""
     config = body.config.model_dump(exclude_none=True) if body.config else {}
     configurable = config.get("configurable") or {}
-    if body.context and {name for name in configurable if not name.startswith(("checkpoint_", "thread_id"))}:
+    chosen = {name: value for name, value in configurable.items() if not name.startswith(("checkpoint_", "thread_id"))}
+    if body.context and chosen:
         raise BadRequest(BOTH_GIVEN)
     checkpoint = body.checkpoint.model_dump(exclude_none=True) if body.checkpoint else {}
     checkpoint.pop("thread_id", None)
@@ -128,7 +128,7 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "input": body.input,
         "command": command_of(body),
         "config": merged_config(assistant.config, config),
-        "context": {**assistant.context, **body.context} if body.context is not None else assistant.context or None,
+        "context": merged_context(assistant.context, body.context, chosen),
         "checkpoint": checkpoint or None,
         "stream_mode": modes,
         "subgraphs": bool(body.stream_subgraphs),
@@ -150,6 +150,13 @@ def command_of(body: RunBody) -> JsonObject | None:
     if isinstance(update, list):
         command["update"] = dict(update)
     return command or None
+
+
+def merged_context(assistant: JsonObject, asked: JsonObject | None, configurable: JsonObject) -> JsonObject | None:
+    """The assistant's context with the request's laid over it, or what it configures under the older name."""
+    if asked is not None:
+        return {**assistant, **asked}
+    return {**assistant, **configurable} if assistant else None
 
 
 def merged_config(assistant: JsonObject, asked: JsonObject) -> JsonObject:

@@ -39,6 +39,10 @@ class Assistant:
     metadata: JsonObject = field(default_factory=dict)
     version: int = 1
     description: str | None = None
+    newest: int = 1
+    """The highest version there is; `version` is the one in force."""
+    revision: int = 1
+    """Grows with each change, so that no change is built on another than it has seen."""
 
 
 def system_assistant_id(graph_id: str) -> str:

@@ -170,13 +170,33 @@ class WakeQueue(Protocol):
 
 
 class AssistantStore(Protocol):
-    """Assistants by id; those of langgraph.json's graphs are always there."""
+    """Assistants by id; those of langgraph.json's graphs are always there, and nobody changes them."""
 
     def get(self, tenant: str, assistant_id: str) -> Assistant | None:
-        """Read an assistant."""
+        """Read an assistant, strongly consistent; None for one whose graph is not served."""
 
     def list(self, tenant: str) -> Sequence[Assistant]:
         """Read all assistants of a tenant."""
+
+    def create(self, tenant: str, assistant: Assistant) -> bool:
+        """Store a new assistant with its first version; False if there is one with this id already."""
+
+    def change(
+        self, tenant: str, assistant_id: str, changed: Callable[[Assistant], Assistant], now: datetime
+    ) -> Assistant | None:
+        """Put a new version in force, made of the one that is; None if there is no such assistant.
+
+        `changed` is called anew where another change came first.
+        """
+
+    def versions(self, tenant: str, assistant_id: str) -> Sequence[Assistant]:
+        """Read the versions of an assistant, newest first; none if there is no such assistant."""
+
+    def set_version(self, tenant: str, assistant_id: str, version: int, now: datetime) -> Assistant | None:
+        """Put an earlier version in force; None if there is none of this number."""
+
+    def delete(self, tenant: str, assistant_id: str) -> bool:
+        """Delete an assistant with its versions; False if there is no such assistant."""
 
 
 class SaverFactory(Protocol):

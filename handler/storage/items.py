@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from handler.domain.lease import Lease
 from handler.domain.models import (
+    Assistant,
     CancelAction,
     IdempotencyKey,
     JsonObject,
@@ -201,6 +202,42 @@ def key_to_item(run: Run, key: IdempotencyKey) -> Item:
         "fingerprint": text(key.fingerprint),
         EXPIRES_AT: number(key.expires_at),
     }
+
+
+def assistant_to_item(assistant: Assistant) -> Item:
+    """The attributes of an assistant or of one of its versions, without the key."""
+    description = {} if assistant.description is None else {"description": text(assistant.description)}
+    return {
+        "graph_id": text(assistant.graph_id),
+        "name": text(assistant.name),
+        "created_at": instant(assistant.created_at),
+        "updated_at": instant(assistant.updated_at),
+        "config": json_packed(assistant.config),
+        "context": json_packed(assistant.context),
+        "metadata": json_text(assistant.metadata),
+        "version": number(assistant.version),
+        "newest": number(assistant.newest),
+        "revision": number(assistant.revision),
+        **description,
+    }
+
+
+def assistant_from_item(assistant_id: str, item: Item) -> Assistant:
+    """An assistant or one of its versions as stored."""
+    return Assistant(
+        assistant_id=assistant_id,
+        graph_id=item["graph_id"]["S"],
+        name=item["name"]["S"],
+        created_at=moment(item, "created_at"),
+        updated_at=moment(item, "updated_at"),
+        config=unpacked(item["config"]["B"]),
+        context=unpacked(item["context"]["B"]),
+        metadata=from_json(item["metadata"]["S"]),
+        version=int(item["version"]["N"]),
+        description=string(item, "description"),
+        newest=int(item["newest"]["N"]),
+        revision=int(item["revision"]["N"]),
+    )
 
 
 def string(item: Item, name: str) -> str | None:

@@ -12,6 +12,9 @@
 | a run's arguments | same              | P#run#k                |
 | idempotency key   | I#tenant#scope#…  | KEY                    |
 | expiry            | X#day#shard       | moment#tenant#thread   |
+| assistant         | A#tenant          | assistant              |
+| its versions      | V#tenant#assistant| version                |
+| store item        | S#tenant#shard    | label#label##key       |
 
 The index of threads by time (GSI1): `L#tenant#shard` / `moment#thread`. One partition of an index takes 1,000 writes a
 second, so a tenant's threads are spread over LISTING_SHARDS of them.
@@ -20,7 +23,9 @@ Tenant and namespace come from outside: they are percent-quoted, so that no valu
 """
 
 import hashlib
+import re
 import zlib
+from collections.abc import Sequence
 from urllib.parse import quote, unquote
 
 PK = "PK"
@@ -194,3 +199,72 @@ def slot_of(sk: str) -> tuple[int, str]:
     """The sequence number in a sort key of a log, and what follows it ("" for the record itself)."""
     number, mark, rest = sk.split("#", 2)[2].partition("#")
     return int(number), mark + rest
+
+
+def assistants_pk(tenant: str) -> str:
+    """Partition of a tenant's assistants."""
+    return f"A#{quoted(tenant)}"
+
+
+def assistant_versions_pk(tenant: str, assistant_id: str) -> str:
+    """Partition of the versions of an assistant."""
+    return f"V#{quoted(tenant)}#{quoted(assistant_id)}"
+
+
+def assistant_version_sk(version: int) -> str:
+    """Sort key of a version of an assistant."""
+    return f"{version:0{SEQUENCE_DIGITS}d}"
+
+
+STORE_SHARDS = 8
+"""Over how many partitions a tenant's store is spread, by the first two labels of the namespace."""
+
+SHARDING_LABELS = 2
+"""How many labels a prefix must have for all that is below it to lie in one partition."""
+
+LAST_SK = "\U0010ffff"
+"""A sort key behind every other."""
+
+
+def store_shard(tenant: str, namespace: Sequence[str]) -> str:
+    """Partition of the items of a namespace."""
+    head = "#".join(ordered(label) for label in namespace[:SHARDING_LABELS])
+    return f"S#{quoted(tenant)}#{zlib.crc32(head.encode()) % STORE_SHARDS}"
+
+
+def store_shards(tenant: str, prefix: Sequence[str]) -> list[str]:
+    """The partitions in which there may be items below a prefix."""
+    if len(prefix) >= SHARDING_LABELS:
+        return [store_shard(tenant, prefix)]
+    return [f"S#{quoted(tenant)}#{shard}" for shard in range(STORE_SHARDS)]
+
+
+def ordered(part: str) -> str:
+    """A label or key in a sort key: what sorts before `&` is quoted, so that sort keys sort as tuples of labels do."""
+    return re.sub(r"[\x00-%]", lambda found: f"%{ord(found.group()):02X}", part)
+
+
+def store_prefix(namespace: Sequence[str]) -> str:
+    """What the sort keys of all that is in a namespace or below it start with."""
+    return "".join(f"{ordered(label)}#" for label in namespace)
+
+
+def store_sk(namespace: Sequence[str], key: str) -> str:
+    """Sort key of a store item."""
+    return f"{store_prefix(namespace)}#{ordered(key)}"
+
+
+def behind_namespace(namespace: Sequence[str]) -> str:
+    """A sort key behind a namespace's own items, before those of the namespaces below it."""
+    return f"{store_prefix(namespace)}$"
+
+
+def behind_subtree(namespace: Sequence[str]) -> str:
+    """A sort key behind all that is in a namespace or below it."""
+    return f"{store_prefix(namespace)[:-1]}$" if namespace else LAST_SK
+
+
+def store_place(sk: str) -> tuple[tuple[str, ...], str]:
+    """Namespace and key that a store item's sort key names."""
+    path, _, key = sk.partition("##")
+    return tuple(unquoted(label) for label in path.split("#")), unquoted(key)

@@ -1,6 +1,7 @@
 """What another tenant owns is not there: each route answers as it does for an id that nobody has."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,15 @@ OWNED = [
     Reach("POST", "/threads/{thread_id}/runs", RUN),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}"),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}/join"),
+    Reach("GET", "/assistants/{assistant_id}"),
+    Reach("PATCH", "/assistants/{assistant_id}", {"name": "intruder"}),
+    Reach("DELETE", "/assistants/{assistant_id}"),
+    Reach("POST", "/assistants/{assistant_id}/versions", {}),
+    Reach("POST", "/assistants/{assistant_id}/latest", {"version": 1}),
+    Reach("GET", "/assistants/{assistant_id}/graph"),
+    Reach("GET", "/assistants/{assistant_id}/schemas"),
+    Reach("GET", "/assistants/{assistant_id}/subgraphs"),
+    Reach("GET", "/assistants/{assistant_id}/subgraphs/{namespace}"),
 ]
 
 NOBODYS = {
@@ -61,12 +71,12 @@ NOBODYS = {
     ("POST", "/threads/count"),
     ("POST", "/threads/prune"),
     ("POST", "/threads/{thread_id}/copy"),
-    ("GET", "/assistants/search"),
+    ("POST", "/assistants"),
     ("POST", "/assistants/search"),
+    ("POST", "/assistants/count"),
     # A run without a thread gets a new one.
     ("POST", "/runs"),
     ("POST", "/runs/wait"),
-    ("GET", "/assistants/{assistant_id}"),
 }
 
 
@@ -110,11 +120,19 @@ def app(server: "Server") -> FastAPI:
 
 
 @pytest.fixture
-def owned(api: httpx.Client, thread_id: str) -> dict[str, str]:
-    """The ids of a thread with a finished run; the caller of `api` owns both."""
+def owned(api: httpx.Client, thread_id: str) -> Iterator[dict[str, str]]:
+    """The ids of a thread with a finished run, and of an assistant; the caller of `api` owns them."""
     wait(api, thread_id, input={"n": 1})
     run_id = read(api, f"/threads/{thread_id}/runs")[0]["run_id"]
-    return {"thread_id": thread_id, "run_id": run_id, "checkpoint_id": state_of(api, thread_id)["checkpoint_id"]}
+    assistant_id = api.post("/assistants", json={"graph_id": "subgraph"}).json()["assistant_id"]
+    yield {
+        "thread_id": thread_id,
+        "run_id": run_id,
+        "checkpoint_id": state_of(api, thread_id)["checkpoint_id"],
+        "assistant_id": assistant_id,
+        "namespace": "child",
+    }
+    api.delete(f"/assistants/{assistant_id}")
 
 
 def test_every_route_is_covered_here(app: FastAPI) -> None:
@@ -131,12 +149,14 @@ def test_another_tenants_thing_answers_as_if_it_were_not_there(
     reach: Reach, api: httpx.Client, other_tenant: httpx.Client, owned: dict[str, str], seen: Seen
 ) -> None:
     before = seen(owned["thread_id"])
+    assistant = read(api, f"/assistants/{owned['assistant_id']}")
 
     status, text = ask(other_tenant, reach, owned)
 
     assert status == 404, text
-    assert (status, text) == ask(other_tenant, reach, {**owned, "thread_id": UNKNOWN})
+    assert (status, text) == ask(other_tenant, reach, {**owned, "thread_id": UNKNOWN, "assistant_id": UNKNOWN})
     assert seen(owned["thread_id"]) == before
+    assert read(api, f"/assistants/{owned['assistant_id']}") == assistant
     # The owner is not refused, so the refusal above is about who asks.
     assert ask(api, reach, owned)[0] in {200, 204}
 
