@@ -27,7 +27,9 @@ from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.recall import Recall
 from handler.runs.search import Search
+from handler.runs.semantics import SemanticIndex
 from handler.runs.states import States
+from handler.runs.store import Store
 from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings, get_settings
@@ -35,6 +37,7 @@ from handler.storage.assistants import DynamoDBAssistants
 from handler.storage.queue import NoWakes, SqsWakes
 from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
+from handler.storage.store import DynamoDBItems
 from handler.storage.table import Table
 from handler.storage.threads import DynamoDBThreads
 from handler.telemetry import flush_exporters
@@ -88,12 +91,15 @@ def build_services(
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
     recall = Recall()
     admission = Admission(runs, wakes, clock, recall, limits.terms)
-    driver = Driver(runs, graphs, savers, wakes, clock, recall, limits)
+    loop = GraphLoop()
+    indexed = graphs.config.store.index
+    index = SemanticIndex(indexed, graphs, loop) if indexed else None
+    store = Store(DynamoDBItems(table, clock), index, graphs.config.store.ttl)
+    driver = Driver(runs, graphs, savers, wakes, clock, recall, limits, store=store.of)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
     states = States(graphs, savers)
     updates = Updates(threads, graphs, savers, admission, clock)
-    loop = GraphLoop()
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
     return Services(
         settings=settings,
@@ -119,6 +125,7 @@ def build_services(
         updates=updates,
         expiry=Expiry(threads, updates, clock),
         descriptions=Descriptions(graphs),
+        store=store,
     )
 
 

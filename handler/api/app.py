@@ -10,7 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
 
 from handler import __version__
-from handler.api import assistants, runs, searches, state, system, threads
+from handler.api import assistants, runs, searches, state, store, system, threads
 from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
 from handler.api.endpoints import refusals
@@ -20,7 +20,7 @@ from handler.errors import ServiceError
 log = logging.getLogger(__name__)
 
 
-ROUTERS = (system.router, assistants.router, searches.router, threads.router, state.router, runs.router)
+ROUTERS = (system.router, assistants.router, searches.router, threads.router, state.router, runs.router, store.router)
 """One for each client module of the SDK."""
 
 

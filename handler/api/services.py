@@ -20,6 +20,7 @@ from handler.runs.loop import GraphLoop
 from handler.runs.search import Search
 from handler.runs.states import States
 from handler.runs.updates import Updates
+from handler.runs.store import Store
 from handler.runs.waiter import Waiter
 from handler.settings import Settings
 
@@ -50,6 +51,7 @@ class Services:
     updates: Updates
     expiry: Expiry
     descriptions: Descriptions
+    store: Store
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

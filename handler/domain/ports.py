@@ -18,6 +18,7 @@ from handler.domain.models import (
     ThreadTtl,
 )
 from handler.domain.status import RunStatus
+from handler.domain.store import Namespace, NamespaceListing, StoreItem, StoreSearch, Vector
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -197,6 +198,34 @@ class AssistantStore(Protocol):
 
     def delete(self, tenant: str, assistant_id: str) -> bool:
         """Delete an assistant with its versions; False if there is no such assistant."""
+
+
+class ItemStore(Protocol):
+    """The items of the store, by tenant, namespace and key; those whose time is over are not there."""
+
+    def get(self, tenant: str, namespace: Namespace, key: str, *, refresh: bool) -> StoreItem | None:
+        """Read an item, strongly consistent; `refresh`: its time to live begins anew."""
+
+    def put(
+        self,
+        tenant: str,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any],
+        *,
+        vectors: Sequence[Vector] = (),
+        ttl_minutes: float | None = None,
+    ) -> None:
+        """Store an item in the place of what was there; `vectors` say what it means."""
+
+    def delete(self, tenant: str, namespace: Namespace, key: str) -> None:
+        """Delete an item, if it is there."""
+
+    def search(self, tenant: str, search: StoreSearch, *, meaning: Vector | None = None) -> list[StoreItem]:
+        """Read a page of the items below a prefix: by namespace and key, or the nearest in meaning first."""
+
+    def namespaces(self, tenant: str, listing: NamespaceListing) -> list[Namespace]:
+        """Read a page of the namespaces in which there are items, sorted."""
 
 
 class SaverFactory(Protocol):

@@ -77,7 +77,8 @@ def _state_schema(graph: "Graph") -> JsonObject:
     for name in graph.stream_channels_list:
         kind = graph.channels[name].UpdateType  # type: ignore[union-attr]
         fields[name] = (kind if _is_expressible(kind) else Any, None)
-    schema: JsonObject = create_model(graph.get_name("State"), **fields).model_json_schema()
+    model: Any = create_model
+    schema: JsonObject = model(graph.get_name("State"), **fields).model_json_schema()
     return schema
 
 

@@ -84,7 +84,10 @@ class Driver:
         clock: Clock,
         recall: Recall,
         limits: Limits | None = None,
+        *,
+        store: Callable[[str], Any] = lambda _tenant: None,
     ) -> None:
+        self.store = store
         self.recall = recall
         self.runs = runs
         self.graphs = graphs
@@ -206,7 +209,8 @@ class Drive:
                 return failed("RunAbandoned", f"given up after {self.limits.max_attempts} drivers died on the run")
             if run.handoffs > self.limits.max_handoffs:
                 return failed("RunAbandoned", f"given up after {self.limits.max_handoffs} hand-offs")
-            async with self.driver.graphs.open(run.graph_id, graph_config(run), checkpointer=saver) as graph:
+            given = {"checkpointer": saver, "store": self.driver.store(run.tenant)}
+            async with self.driver.graphs.open(run.graph_id, graph_config(run), **given) as graph:
                 return await self._invoke(graph, saver)
         except asyncio.CancelledError:
             return None if self.stopped_by == "deadline" else interrupted()

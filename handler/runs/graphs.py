@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from handler.domain.models import MAX_TTL_MINUTES, JsonObject, ThreadTtl, TtlStrategy
 from handler.errors import GraphLoadError
+from handler.runs.project import StoreConfig, read_store
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -34,6 +35,13 @@ class GraphSpec:
     source: str
     attribute: str
     description: str | None = None
+    kind: str = "graph"
+    """What is to be found there, where it is not a graph: the name of its key in langgraph.json."""
+
+    @property
+    def title(self) -> str:
+        """How messages name it."""
+        return f"graph {self.graph_id!r}" if self.kind == "graph" else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class GraphConfig:
     dependencies: tuple[str, ...] = ()
     env: Mapping[str, str] | None = None
     ttl: TtlConfig = field(default_factory=lambda: TtlConfig())
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 def read_config(path: Path) -> GraphConfig:
@@ -88,6 +97,7 @@ def read_config(path: Path) -> GraphConfig:
         dependencies=tuple(dependencies),
         env=_read_env(path, directory, content.get("env")),
         ttl=_read_ttl(path, content.get("checkpointer")),
+        store=read_store(path, content.get("store")),
     )
 
 
@@ -189,6 +199,11 @@ class Graphs:
         else:
             yield _compiled(spec, made).copy(update=replaced)
 
+    def attribute(self, key: str, source: str, attribute: str) -> Any:
+        """Import what another key of langgraph.json names; GraphLoadError names key, file and attribute."""
+        self._prepare()
+        return self._attribute(GraphSpec("", source, attribute, kind=key))
+
     def _prepare(self) -> None:
         if self._prepared:
             return
@@ -202,7 +217,7 @@ class Graphs:
         self._prepared = True
 
     def _attribute(self, spec: GraphSpec) -> Any:
-        where = f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}"
+        where = f"{spec.title}: {spec.source}:{spec.attribute}"
         try:
             module = self._module(spec)
         except GraphLoadError:
@@ -219,13 +234,13 @@ class Graphs:
             return importlib.import_module(spec.source)
         file = (self.config.directory / spec.source).resolve()
         if not file.is_file():
-            raise GraphLoadError(f"graph {spec.graph_id!r}: {spec.source}:{spec.attribute}: there is no file {file}")
+            raise GraphLoadError(f"{spec.title}: {spec.source}:{spec.attribute}: there is no file {file}")
         name = self._module_name(file)
         if name in sys.modules:
             return sys.modules[name]
         located = importlib.util.spec_from_file_location(name, file)
         if located is None or located.loader is None:
-            raise GraphLoadError(f"graph {spec.graph_id!r}: {file} is not a Python file")
+            raise GraphLoadError(f"{spec.title}: {file} is not a Python file")
         module = importlib.util.module_from_spec(located)
         sys.modules[name] = module  # dataclasses and pydantic look their module up while it is being executed
         try:

@@ -222,6 +222,9 @@ STORE_SHARDS = 8
 SHARDING_LABELS = 2
 """How many labels a prefix must have for all that is below it to lie in one partition."""
 
+FIRST_SK = "!"
+"""A sort key before every other."""
+
 LAST_SK = "\U0010ffff"
 """A sort key behind every other."""
 
