@@ -23,6 +23,9 @@ from handler.storage.table import ConditionRefused, Item, Table
 MOST_COMPARED = 20_000
 """How many items a search by meaning may compare; each of them is read."""
 
+LONGEST_MINUTES = 100 * 366 * 24 * 60
+"""An item that is to live for longer lives for ever, in minutes."""
+
 LONGEST_SK = 1024
 """Bytes that DynamoDB takes as a sort key."""
 
@@ -61,9 +64,10 @@ class DynamoDBItems:
         attributes: dict[str, Value] = {"value": json_packed(value), "updated_at": instant(self.clock())}
         if vectors:
             attributes["vectors"] = {"L": [{"B": array("f", vector).tobytes()} for vector in vectors]}
-        if ttl_minutes is not None:
-            attributes["ttl_minutes"] = {"N": repr(float(ttl_minutes))}
-            attributes[EXPIRES_AT] = number(end_of(now_s, ttl_minutes))
+        if ttl_minutes is not None and not ttl_minutes > LONGEST_MINUTES:
+            minutes = max(float(ttl_minutes), -1.0)
+            attributes["ttl_minutes"] = text(repr(minutes))
+            attributes[EXPIRES_AT] = number(end_of(now_s, minutes))
         place = item_key(tenant, namespace, key)
         try:
             self.table.update(statements.put_item(place, attributes, int(now_s)))
@@ -151,7 +155,7 @@ class DynamoDBItems:
         if "ttl_minutes" not in item:
             return
         seen = int(item[EXPIRES_AT]["N"])
-        expires = end_of(self.clock().timestamp(), float(item["ttl_minutes"]["N"]))
+        expires = end_of(self.clock().timestamp(), float(item["ttl_minutes"]["S"]))
         if expires > seen:
             place = {name: item[name] for name in (keys.PK, keys.SK)}
             with suppress(ConditionRefused):  # it was put anew or deleted meanwhile, which counts for more

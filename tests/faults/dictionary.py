@@ -351,7 +351,9 @@ class Dictionary:
             found = [item for item in found if (item["SK"]["S"] > after) == forward and item["SK"]["S"] != after]
         limit = request.get("Limit")
         page = found if limit is None else found[:limit]
-        answer: dict[str, Any] = {"Items": [projected(item, request) for item in page]}
+        passing = condition_of(request["FilterExpression"]) if "FilterExpression" in request else lambda _: True
+        shown = [projected(item, request) for item in page if passing(Scope(item, request))]
+        answer: dict[str, Any] = {"Items": shown}
         if limit is not None and len(page) == limit:
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("PK", "SK")}
         return answer

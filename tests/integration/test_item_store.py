@@ -4,13 +4,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import (
     GetOp,
+    IndexConfig,
     InvalidNamespaceError,
     ListNamespacesOp,
     MatchCondition,
@@ -28,6 +29,7 @@ from handler.runs.store import Store
 from handler.storage import keys, store
 from handler.storage.store import DynamoDBItems
 from handler.storage.table import Table
+from tests.faults.dictionary import Dictionary
 from tests.integration.conftest import LosesResponses, everything
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
@@ -90,19 +92,23 @@ VALUES = st.fixed_dictionaries(
         "deep": st.fixed_dictionaries({"x": st.integers(0, 1)}),
     },
 )
-FILTERS = st.none() | st.sampled_from(
+FILTERS: st.SearchStrategy[dict[str, Any] | None] = st.none() | st.sampled_from(
     [{}, {"n": 1}, {"n": None}, {"n": {"$ne": 1}}, {"deep": {"x": 1}}, {"n": {"$eq": 2}, "text": "cat"}]
 )
 PATHS = st.lists(LABELS | st.just("*"), min_size=1, max_size=2).map(tuple)
 CONDITIONS = st.lists(st.builds(MatchCondition, st.sampled_from(["prefix", "suffix"]), PATHS), max_size=2).map(tuple)
-OPS = st.one_of(
-    st.builds(PutOp, NAMESPACES, KEYS, VALUES),
-    st.builds(PutOp, NAMESPACES, KEYS, VALUES),
-    st.builds(PutOp, NAMESPACES, KEYS, st.none()),
-    st.builds(GetOp, NAMESPACES, KEYS),
-    st.builds(SearchOp, st.lists(LABELS, max_size=2).map(tuple), FILTERS, st.just(1000)),
-    st.builds(ListNamespacesOp, CONDITIONS, st.none() | st.integers(1, 3), st.integers(0, 5), st.integers(0, 2)),
+OPS: st.SearchStrategy[Op] = st.one_of(
+    st.tuples(NAMESPACES, KEYS, VALUES).map(lambda given: PutOp(*given)),
+    st.tuples(NAMESPACES, KEYS, VALUES).map(lambda given: PutOp(*given)),
+    st.tuples(NAMESPACES, KEYS).map(lambda given: PutOp(*given, None)),
+    st.tuples(NAMESPACES, KEYS).map(lambda given: GetOp(*given)),
+    st.tuples(st.lists(LABELS, max_size=2).map(tuple), FILTERS).map(lambda given: SearchOp(*given, limit=1000)),
+    st.tuples(CONDITIONS, st.none() | st.integers(1, 3), st.integers(0, 5), st.integers(0, 2)).map(
+        lambda given: ListNamespacesOp(*given)
+    ),
 )
+BATCHES = st.lists(st.lists(OPS, min_size=1, max_size=3), min_size=1, max_size=12)
+ON_ONE_TABLE = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 def shown(op: Op, result: Result) -> Any:
@@ -125,30 +131,57 @@ class Tidy(InMemoryStore):
         return super().batch(ops)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(OPS, min_size=1, max_size=3), min_size=1, max_size=12))
-def test_the_same_operations_give_the_same_as_in_memory(
-    batches: list[list[Op]], tables: Callable[[str], Table]
-) -> None:
-    ours = Store(DynamoDBItems(tables("moto"), Watch()), None, None).of(uuid.uuid4().hex)
+def the_same_as_in_memory(batches: list[list[Op]], table: Table) -> None:
+    """Hold a store over the table against InMemoryStore, batch by batch."""
+    ours = Store(DynamoDBItems(table, Watch()), None, None).of(uuid.uuid4().hex)
     theirs = Tidy()
     for ops in batches:
         expected = [shown(op, result) for op, result in zip(ops, theirs.batch(ops), strict=True)]
         assert [shown(op, result) for op, result in zip(ops, ours.batch(ops), strict=True)] == expected
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def quick() -> Table:
+    """A table whose requests take microseconds."""
+    dictionary = Dictionary()
+
+    class Client:
+        def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+            return lambda **request: dictionary.execute(operation, request)
+
+    return Table(cast("Any", Client()), "t")
+
+
+@settings(ON_ONE_TABLE, max_examples=150)
+@given(batches=BATCHES)
+def test_the_same_operations_give_the_same_as_in_memory(batches: list[list[Op]]) -> None:
+    the_same_as_in_memory(batches, quick())
+
+
+@settings(ON_ONE_TABLE, max_examples=2, derandomize=True)
+@given(batches=BATCHES)
+def test_operations_give_the_same_as_in_memory_on_an_engine(
+    batches: list[list[Op]], tables: Callable[[str], Table]
+) -> None:
+    the_same_as_in_memory(batches, tables("moto"))
+
+
+@pytest.mark.slow
+@settings(ON_ONE_TABLE, max_examples=100)
+@given(batches=BATCHES)
+def test_many_operations_give_the_same_as_in_memory(batches: list[list[Op]], tables: Callable[[str], Table]) -> None:
+    the_same_as_in_memory(batches, tables("engine"))
+
+
+@settings(ON_ONE_TABLE, max_examples=100)
 @given(
     contents=st.dictionaries(st.tuples(NAMESPACES, KEYS), VALUES, max_size=8),
     prefix=st.lists(LABELS, max_size=1).map(tuple),
     query=st.sampled_from(["cat", "dog sea"]),
 )
-def test_a_search_by_meaning_scores_as_in_memory(
-    contents: dict[Any, Any], prefix: tuple[str, ...], query: str, tables: Callable[[str], Table]
-) -> None:
+def test_a_search_by_meaning_scores_as_in_memory(contents: dict[Any, Any], prefix: tuple[str, ...], query: str) -> None:
     index = SubjectIndex()
-    ours = Store(DynamoDBItems(tables("moto"), Watch()), index, None).of(uuid.uuid4().hex)  # type: ignore[arg-type]
-    theirs = InMemoryStore(index={"dims": 3, "embed": index.embed, "fields": ["text"]})
+    ours = Store(DynamoDBItems(quick(), Watch()), index, None).of(uuid.uuid4().hex)  # type: ignore[arg-type]
+    theirs = InMemoryStore(index=IndexConfig(dims=3, embed=index.embed, fields=["text"]))
     for (namespace, key), value in contents.items():
         ours.put(namespace, key, value)
         theirs.put(namespace, key, value)
@@ -287,6 +320,15 @@ def test_a_put_that_says_nothing_of_it_lets_an_item_live_and_mean_nothing(items:
     watch.pass_minutes(5)
     (found,) = items.search("acme", StoreSearch(("a",)), meaning=[1.0, 0.0])
     assert (found.value, found.score) == ({"v": 2}, None)
+
+
+@pytest.mark.parametrize(("minutes", "alive"), [(1e300, True), (-1e300, False), (float("inf"), True)])
+def test_a_time_to_live_beyond_all_bounds_is_one_all_the_same(
+    minutes: float, alive: bool, items: DynamoDBItems, watch: Watch
+) -> None:
+    items.put("acme", ("a",), "k", {}, ttl_minutes=minutes)
+    watch.pass_minutes(60 * 24 * 365)
+    assert (items.get("acme", ("a",), "k", refresh=True) is not None) is alive
 
 
 def test_a_lost_response_changes_nothing_about_a_put(table: Table, watch: Watch) -> None:
