@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from handler.api.app import create_app
+from handler.api.custom import serve
 from handler.bootstrap import build_services, create_queue, create_table, dynamodb_client, sqs_client
 from handler.embedded import CREDENTIALS, embedded_engine
 from handler.errors import GraphLoadError
@@ -50,6 +50,8 @@ def main() -> int:
         try:
             services = build_services(settings, dynamodb=client, wakes=wakes)
             services.graphs.load_all()
+            services.store.check()
+            app = serve(services)
         except GraphLoadError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -62,7 +64,7 @@ def main() -> int:
         sweeper = LocalSweeper(services.threads, services.expiry, services.loop, services.clock, sweep_minutes)
         sweeper.start()
         stack.callback(sweeper.stop)
-        uvicorn.run(create_app(services), host=arguments.host, port=arguments.port, log_level="warning")
+        uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 
 

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 
 from handler.api.answers import plain
-from handler.api.app import create_app
+from handler.api.custom import serve
 from handler.api.services import Services
 from handler.domain.models import Claim, utc_now
 from handler.domain.ports import Clock, SaverFactory, WakeQueue
@@ -43,10 +43,10 @@ from handler.storage.threads import DynamoDBThreads
 from handler.telemetry import flush_exporters
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
+    from starlette.types import ASGIApp
 
     from handler.storage.checkpointer import StateCache
 
@@ -129,9 +129,9 @@ def build_services(
     )
 
 
-def build_app(settings: Settings | None = None, **replaced: Any) -> "FastAPI":
+def build_app(settings: Settings | None = None, **replaced: Any) -> "ASGIApp":
     """The application over the service."""
-    return create_app(build_services(settings, **replaced))
+    return serve(build_services(settings, **replaced))
 
 
 def create_table(client: "DynamoDBClient", name: str) -> None:

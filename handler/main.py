@@ -4,20 +4,23 @@ import gc
 
 gc.set_threshold(50_000, 20, 50)  # first: at 700 a cold start spends an eighth of its time on what it has just imported
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mangum import Mangum
 
-from handler.api.app import create_app
+from handler.api.custom import serve
 from handler.api.gateway import rooted
 from handler.bootstrap import build_services
 from handler.telemetry import configure_logging, correlated, flush_exporters
 
+if TYPE_CHECKING:
+    from mangum.types import ASGI
+
 services = build_services()
 configure_logging(services.settings.service_name, services.settings.log_level)
 services.hold.start()
-app = create_app(services)
-adapter = Mangum(app, lifespan="off")
+app = serve(services)
+adapter = Mangum(cast("ASGI", app), lifespan="off")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from handler import __version__
 from handler.api import assistants, runs, searches, state, store, system, threads
@@ -19,30 +20,66 @@ from handler.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-
-ROUTERS = (system.router, assistants.router, searches.router, threads.router, state.router, runs.router, store.router)
+ROUTERS = (
+    system.router,
+    system.meta_router,
+    assistants.router,
+    searches.router,
+    threads.router,
+    state.router,
+    runs.router,
+    store.router,
+)
 """One for each client module of the SDK."""
 
+PART_OF = {"crons": "runs"}
+"""The part of the API that `http.disable_…` of langgraph.json names, where it is not that of the router's tag."""
 
-def create_app(services: Services) -> FastAPI:
-    """The application over a service."""
-    app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None)
+EXPOSED = (
+    "Location",
+    "Content-Location",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Pagination-Total",
+    "X-Pagination-Next",
+)
+"""Headers that pages of other origins may read."""
+
+
+def cors_options(services: Services) -> list[dict[str, Any]]:
+    """How pages of other origins are answered, by the settings and langgraph.json; empty: not at all."""
+    configured = services.graphs.config.http.cors or {}
+    origins = [origin for origin in services.settings.cors_origins.split(",") if origin]
+    if not origins and not configured:
+        return []
+    defaults: dict[str, Any] = {"allow_methods": ["*"], "allow_headers": ["*"], "max_age": 3600}
+    allowed = {"allow_origins": [*origins, *configured.get("allow_origins", ())]}
+    exposed = {"expose_headers": [*EXPOSED, *configured.get("expose_headers", ())]}
+    return [{**defaults, **configured, **allowed, **exposed}]
+
+
+def with_cors(app: ASGIApp, services: Services) -> ASGIApp:
+    """An application that answers pages of other origins as well, where it is to."""
+    for options in cors_options(services):
+        app = CORSMiddleware(app, **options)
+    return app
+
+
+def create_app(services: Services, *, inner: bool = False) -> FastAPI:
+    """The API over a service; `inner`: within an application that logs and answers other origins for both."""
+    disabled = services.graphs.config.http.disabled
+    openapi = None if "meta" in disabled else "/openapi.json"
+    app = FastAPI(title="langgraph-lambda", version=__version__, redoc_url=None, openapi_url=openapi)
     app.state.services = services
     for router in ROUTERS:
-        app.include_router(router)
+        if not disabled.intersection(PART_OF.get(str(tag), str(tag)) for tag in router.tags):
+            app.include_router(router)
     app.router.routes.extend(refusals(ROUTERS))
     app.openapi = partial(openapi_document, app)  # type: ignore[method-assign]
-    app.add_middleware(AccessLog)
-    origins = [origin for origin in services.settings.cors_origins.split(",") if origin]
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=["Location", "Content-Location", "Preference-Applied", "Retry-After"],
-            max_age=3600,
-        )
+    if not inner:
+        app.add_middleware(AccessLog)
+        for options in cors_options(services):
+            app.add_middleware(CORSMiddleware, **options)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

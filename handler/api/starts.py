@@ -41,6 +41,7 @@ async def admit(
     assistant = await assistant_of(services, caller, body.assistant_id)
     temporary = "thread_id" not in request.path_params and body.on_completion == "delete"
     run = new_run(services, caller, thread_id, assistant, body, temporary=temporary)
+    run = replace(run, kwargs=with_headers(request, services, run.kwargs))
     key = idempotency_key(request, run, body)
     waits_to_cancel = inline and run.kwargs["on_disconnect"] == "cancel"
     present = present_until_ms(request, services) if waits_to_cancel else None
@@ -139,6 +140,15 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "temporary": temporary,
         "durability": durability,
     }
+
+
+def with_headers(request: Request, services: Services, kwargs: JsonObject) -> JsonObject:
+    """The arguments with the headers that langgraph.json lets graphs see, below what the request configures."""
+    chosen = services.graphs.config.http.configurable_headers.chosen(request.headers.items())
+    if not chosen:
+        return kwargs
+    config = kwargs["config"]
+    return {**kwargs, "config": {**config, "configurable": {**chosen, **config["configurable"]}}}
 
 
 def command_of(body: RunBody) -> JsonObject | None:

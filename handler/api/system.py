@@ -9,6 +9,7 @@ from handler.api.answers import json_answer
 from handler.api.services import TheServices
 
 router = APIRouter(tags=["system"])
+meta_router = APIRouter(tags=["meta"])
 
 
 @router.get("/ok")
@@ -17,7 +18,7 @@ async def ok() -> Response:
     return json_answer({"ok": True, "services": {}})
 
 
-@router.get("/info")
+@meta_router.get("/info")
 async def info(services: TheServices) -> Response:
     """Which server this is, and what it serves."""
     return json_answer(

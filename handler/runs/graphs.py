@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from handler.domain.models import MAX_TTL_MINUTES, JsonObject, ThreadTtl, TtlStrategy
 from handler.errors import GraphLoadError
-from handler.runs.project import StoreConfig, read_store
+from handler.runs.project import HttpConfig, StoreConfig, read_http, read_store
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -75,6 +75,7 @@ class GraphConfig:
     env: Mapping[str, str] | None = None
     ttl: TtlConfig = field(default_factory=lambda: TtlConfig())
     store: StoreConfig = field(default_factory=StoreConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
 
 
 def read_config(path: Path) -> GraphConfig:
@@ -98,6 +99,7 @@ def read_config(path: Path) -> GraphConfig:
         env=_read_env(path, directory, content.get("env")),
         ttl=_read_ttl(path, content.get("checkpointer")),
         store=read_store(path, content.get("store")),
+        http=read_http(path, content.get("http")),
     )
 
 

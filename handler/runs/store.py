@@ -68,6 +68,11 @@ class Store:
         """For how long an item lives for which nothing was said."""
         return self.ttl.default_minutes if self.ttl else None
 
+    def check(self) -> None:
+        """Import the embedding function, so that a broken one is found at start-up."""
+        if self.index is not None:
+            _ = self.index.embeddings
+
     def of(self, tenant: str) -> "BaseStore":
         """The tenant's items as LangGraph's store, for a graph."""
         from handler.runs.graph_store import GraphStore

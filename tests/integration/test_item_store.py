@@ -1,7 +1,7 @@
 """The store in DynamoDB does what LangGraph's InMemoryStore does, and what only a database has to do."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -57,7 +57,7 @@ class SubjectIndex:
 
     seen: list[str] = field(default_factory=list)
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """A vector for each text."""
         self.seen += texts
         return [[float(text.count(subject)) for subject in SUBJECTS] for text in texts]
@@ -102,7 +102,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     st.tuples(NAMESPACES, KEYS, VALUES).map(lambda given: PutOp(*given)),
     st.tuples(NAMESPACES, KEYS).map(lambda given: PutOp(*given, None)),
     st.tuples(NAMESPACES, KEYS).map(lambda given: GetOp(*given)),
-    st.tuples(st.lists(LABELS, max_size=2).map(tuple), FILTERS).map(lambda given: SearchOp(*given, limit=1000)),
+    st.tuples(st.lists(LABELS, max_size=2).map(tuple), FILTERS).map(lambda given: SearchOp(given[0], given[1], 1000)),
     st.tuples(CONDITIONS, st.none() | st.integers(1, 3), st.integers(0, 5), st.integers(0, 2)).map(
         lambda given: ListNamespacesOp(*given)
     ),
