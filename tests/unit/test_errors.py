@@ -18,6 +18,8 @@ EXPECTED = {
     "RunNotFound": 404,
     "AssistantNotFound": 404,
     "Conflict": 409,
+    "AssistantExists": 409,
+    "SystemAssistant": 409,
     "ThreadExists": 409,
     "ThreadBusy": 409,
     "AlreadyAccepted": 500,

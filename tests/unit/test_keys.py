@@ -73,3 +73,42 @@ def test_threads_sort_by_time_in_the_index() -> None:
     moments = ["2026-01-02T03:04:05.000001+00:00", "2026-01-02T03:04:05.100000+00:00"]
     first, second = (keys.thread_list_sk(moment, "x") for moment in moments)
     assert first < second
+
+
+LABEL = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=4) | st.text(
+    "#%$&!~a", min_size=1, max_size=4
+)
+NAMESPACE = st.lists(LABEL, min_size=1, max_size=3).map(tuple)
+
+
+@given(NAMESPACE, PART, NAMESPACE, PART)
+@example(("a",), "b", ("a", "b"), "")
+@example(("a",), "#b", ("a", "b"), "")
+def test_sort_keys_of_the_store_sort_as_namespaces_do_and_come_back(
+    one: tuple[str, ...], key: str, other: tuple[str, ...], other_key: str
+) -> None:
+    first, second = keys.store_sk(one, key), keys.store_sk(other, other_key)
+    assert keys.store_place(first) == (one, key)
+    assert (first.encode() < second.encode()) is ((one, key) < (other, other_key))
+    assert keys.FIRST_SK < first < keys.LAST_SK
+
+
+@given(NAMESPACE, PART, NAMESPACE)
+def test_a_range_of_the_store_holds_a_namespace_and_what_is_below_it(
+    namespace: tuple[str, ...], key: str, prefix: tuple[str, ...]
+) -> None:
+    sk = keys.store_sk(namespace, key)
+    below = keys.store_prefix(prefix) <= sk <= keys.behind_subtree(prefix)
+    assert below is (namespace[: len(prefix)] == prefix)
+    assert (sk < keys.behind_namespace(namespace)) is True
+    assert keys.behind_namespace(namespace) < keys.store_sk((*namespace, "\0"), "")
+
+
+@given(NAMESPACE, PART, PART)
+def test_a_partition_of_the_store_belongs_to_one_tenant_and_is_found_by_every_prefix(
+    namespace: tuple[str, ...], tenant: str, other: str
+) -> None:
+    shard = keys.store_shard(tenant, namespace)
+    for length in range(len(namespace) + 1):
+        assert shard in keys.store_shards(tenant, namespace[:length])
+    assert (shard in keys.store_shards(other, ())) is (tenant == other)
