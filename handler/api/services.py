@@ -19,8 +19,8 @@ from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
 from handler.runs.search import Search
 from handler.runs.states import States
-from handler.runs.updates import Updates
 from handler.runs.store import Store
+from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings
 

@@ -20,6 +20,7 @@ from handler.domain.models import (
     JsonObject,
     Run,
     Thread,
+    ThreadTtl,
     new_run_id,
     system_assistant_id,
 )
@@ -47,7 +48,9 @@ async def admit(
     present = present_until_ms(request, services) if waits_to_cancel else None
     kwargs = {**run.kwargs, "keyed": True} if key is not None else run.kwargs
     run = replace(run, idempotency=key, present_until_ms=present, kwargs=kwargs)
-    new_thread = thread_for(services, run, body) if body.if_not_exists == "create" else None
+    # A temporary thread goes by other means, and soon.
+    ttl = None if temporary else services.graphs.config.ttl.of_new_thread(run.created_at)
+    new_thread = thread_for(run, body, ttl) if body.if_not_exists == "create" else None
     try:
         return await services.loop.run(services.waiter.admit(run, new_thread, inline=inline))
     except AlreadyAccepted as before:
@@ -176,7 +179,7 @@ def merged_config(assistant: JsonObject, asked: JsonObject) -> JsonObject:
     return {**merged, "configurable": configurable}
 
 
-def thread_for(services: Services, run: Run, body: RunBody) -> Thread:
+def thread_for(run: Run, body: RunBody, ttl: ThreadTtl | None = None) -> Thread:
     """The thread that `if_not_exists: create` makes: its metadata are those given for the run and in its config."""
     config_metadata = (body.config.metadata if body.config else None) or {}
     return Thread(
@@ -186,8 +189,7 @@ def thread_for(services: Services, run: Run, body: RunBody) -> Thread:
         created_at=run.created_at,
         updated_at=run.created_at,
         metadata=own_metadata({**config_metadata, **(body.metadata or {})}),
-        # A temporary thread goes by other means, and soon.
-        ttl=None if run.kwargs["temporary"] else services.graphs.config.ttl.of_new_thread(run.created_at),
+        ttl=ttl,
     )
 
 

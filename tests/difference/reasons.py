@@ -120,8 +120,8 @@ REASONS: tuple[Reason, ...] = (
         "wait: checkpoint: unknown",
     ),
     Reason(
-        "A graph from a function sees what any graph sees; the reference copies `configurable` to its metadata and sets a"
-        " recursion limit.",
+        "A graph from a function sees what any graph sees; the reference copies `configurable` to its metadata and"
+        " sets a recursion limit.",
         r"body.*\.(seen_metadata\..*|seen_limit)",
     ),
     Reason(
@@ -223,7 +223,8 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "What a cron cannot be made of is 422: a time that is none, a schedule that never comes, an unknown name.",
         "status",
-        "crons: create(: an end that is no time|: a schedule that never comes|: an unknown assistant| without an assistant)",
+        "crons: create(: an end that is no time|: a schedule that never comes|: an unknown assistant"
+        "| without an assistant)",
     ),
     # What neither serves.
     Reason(

@@ -24,7 +24,7 @@ from langgraph.store.memory import InMemoryStore
 
 from handler.domain.store import NamespaceListing, StoreSearch
 from handler.errors import BadRequest, StorageUnavailable
-from handler.runs.project import TtlConfig
+from handler.runs.project import StoreTtl
 from handler.runs.store import Store
 from handler.storage import keys, store
 from handler.storage.store import DynamoDBItems
@@ -304,7 +304,7 @@ def test_a_read_lets_the_time_to_live_begin_anew_where_it_is_asked_to(
 def test_what_the_store_is_configured_to_is_what_counts_where_nothing_is_said(
     items: DynamoDBItems, watch: Watch
 ) -> None:
-    store = Store(items, None, TtlConfig(default_minutes=10, refresh_on_read=False)).of("acme")
+    store = Store(items, None, StoreTtl(default_minutes=10, refresh_on_read=False)).of("acme")
     store.put(("a",), "default", {})
     store.put(("a",), "forever", {}, ttl=None)
     watch.pass_minutes(8)
