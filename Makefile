@@ -42,7 +42,7 @@ run: setup ## start the local server on 127.0.0.1:8123 (PORT=…)
 	$(BIN)/python -m handler --config langgraph.json --host 127.0.0.1 --port $(PORT)
 
 test: setup setup-sam ## run every test but the slow ones, on every core
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow or ci" -n auto --dist loadfile
 
 coverage: setup setup-sam ## the same on one core, with the branches that were taken
 	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term

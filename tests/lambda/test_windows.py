@@ -222,6 +222,7 @@ def test_where_extensions_are_refused_the_run_drains_at_the_window_and_a_worker_
 
 
 @pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
+@pytest.mark.ci
 def test_in_real_time_a_minutes_run_behind_a_gateway_of_29_s(stacks: Any, js_sdks: Path) -> None:
     run = {"steps": 30, "seconds": 2.0}
     # Each client holds one sandbox and polls another. One that has answered is busy for a moment longer, and a 429 to a
