@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from handler.api.answers import plain
+from handler.api.answers import encode, plain
+from handler.api.cron_runs import run_of_cron
 from handler.api.custom import serve
+from handler.api.schemas import shown_run
 from handler.api.services import Services
-from handler.domain.models import Claim, utc_now
-from handler.domain.ports import Clock, SaverFactory, WakeQueue
+from handler.domain.models import Claim, Cron, Run, Thread, utc_now
+from handler.domain.ports import Clock, SaverFactory, Timers, WakeQueue
 from handler.errors import StorageUnavailable
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
+from handler.runs.crons import Crons
 from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver, Limits
 from handler.runs.expiry import Expiry
@@ -30,21 +33,26 @@ from handler.runs.search import Search
 from handler.runs.semantics import SemanticIndex
 from handler.runs.states import States
 from handler.runs.store import Store
+from handler.runs.targets import Targets
 from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
+from handler.runs.webhooks import Webhooks, ending
 from handler.settings import Settings, get_settings
 from handler.storage.assistants import DynamoDBAssistants
+from handler.storage.crons import DynamoDBCrons
 from handler.storage.queue import NoWakes, SqsWakes
 from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
 from handler.storage.store import DynamoDBItems
 from handler.storage.table import Table
 from handler.storage.threads import DynamoDBThreads
+from handler.storage.timers import NoTimers, QueueTimers, SchedulerTimers
 from handler.telemetry import flush_exporters
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
     from starlette.types import ASGIApp
 
@@ -70,11 +78,35 @@ def sqs_client() -> "SQSClient":
     return boto3.client("sqs", config=CLIENT_CONFIG)
 
 
+def scheduler_client() -> "EventBridgeSchedulerClient":
+    """The client of this process, as the environment configures it."""
+    return boto3.client("scheduler", config=CLIENT_CONFIG)
+
+
+def build_timers(settings: Settings, wakes: WakeQueue, clock: Clock) -> Timers:
+    """The timers of this process: by Scheduler where there is a group, by the queue where there is one."""
+    if not isinstance(wakes, SqsWakes):
+        return NoTimers()
+    near = QueueTimers(wakes, clock)
+    if not settings.schedule_group:
+        return near
+    return SchedulerTimers(
+        scheduler_client,
+        near,
+        clock,
+        group=settings.schedule_group,
+        queue_arn=settings.queue_arn,
+        role_arn=settings.schedule_role_arn,
+    )
+
+
 def build_services(
     settings: Settings | None = None,
     *,
     dynamodb: "DynamoDBClient | None" = None,
     wakes: WakeQueue | None = None,
+    timers: Timers | None = None,
+    targets: Targets | None = None,
     limits: Limits | None = None,
     clock: Clock = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
@@ -89,8 +121,10 @@ def build_services(
     threads = DynamoDBThreads(table, savers.delete_log, clock, limits.terms)
     runs = DynamoDBRuns(table, clock, limits.terms, threads)
     wakes = wakes or (SqsWakes(sqs_client(), settings.queue_url) if settings.queue_url else NoWakes())
+    timers = timers or build_timers(settings, wakes, clock)
+    targets = targets or Targets(settings.webhook_allowed_hosts, graphs.config.webhooks.policy)
     recall = Recall()
-    admission = Admission(runs, wakes, clock, recall, limits.terms)
+    admission = Admission(runs, wakes, timers, clock, recall, limits.terms)
     loop = GraphLoop()
     indexed = graphs.config.store.index
     index = SemanticIndex(indexed, graphs, loop) if indexed else None
@@ -100,8 +134,19 @@ def build_services(
     driver.on_next = waiter.turn_has_come
     states = States(graphs, savers)
     updates = Updates(threads, graphs, savers, admission, clock)
+
+    def start(cron: Cron) -> tuple[Run, Thread | None]:
+        return run_of_cron(services, cron)
+
+    async def content(run: Run) -> Any:
+        return ending(shown_run(run), run, await waiter.values_of(run))
+
+    crons = Crons(DynamoDBCrons(table), waiter, wakes, timers, clock, start)
+    secret, config = settings.webhook_secret, graphs.config.webhooks
+    enabled = "webhooks" not in graphs.config.http.disabled
+    webhooks = Webhooks(runs, wakes, clock, targets, content, encode, secret, config, enabled=enabled)
     descriptions = {spec.graph_id: spec.description for spec in graphs.config.graphs.values()}
-    return Services(
+    services = Services(
         settings=settings,
         clock=clock,
         threads=threads,
@@ -119,7 +164,9 @@ def build_services(
         driver=driver,
         waiter=waiter,
         cancellation=Cancellation(threads, runs, admission, waiter),
-        attendant=Attendant(threads, runs, admission, driver, wakes, clock),
+        attendant=Attendant(threads, runs, admission, driver, wakes, timers, clock, crons, webhooks),
+        crons=crons,
+        targets=targets,
         states=states,
         search=Search(threads, states, plain),
         updates=updates,
@@ -127,6 +174,7 @@ def build_services(
         descriptions=Descriptions(graphs),
         store=store,
     )
+    return services
 
 
 def build_app(settings: Settings | None = None, **replaced: Any) -> "ASGIApp":

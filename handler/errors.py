@@ -5,7 +5,8 @@ ServiceError
 ├── NotFound                404
 │   ├── ThreadNotFound
 │   ├── RunNotFound
-│   └── AssistantNotFound
+│   ├── AssistantNotFound
+│   └── CronNotFound
 ├── Conflict                409
 │   ├── AssistantExists
 │   ├── SystemAssistant
@@ -55,6 +56,14 @@ class AssistantNotFound(NotFound):
     def __init__(self, assistant_id: str) -> None:
         super().__init__(f"Assistant with ID {assistant_id} not found")
         self.assistant_id = assistant_id
+
+
+class CronNotFound(NotFound):
+    """Cron not found."""
+
+    def __init__(self, cron_id: str) -> None:
+        super().__init__(f"Cron '{cron_id}' not found")
+        self.cron_id = cron_id
 
 
 class Conflict(ServiceError):

@@ -39,10 +39,9 @@ class LocalWorker:
     def _poll(self) -> None:
         while not self._stopped.is_set():
             try:
-                for receipt, wake in self.wakes.receive(wait_s=WAIT_S, limit=10):
+                for receipt, message in self.wakes.receive(wait_s=WAIT_S, limit=10):
                     self._slots.acquire()
-                    attending = self.attendant.attend(wake.tenant, wake.thread_id, wake.run_id)
-                    done = self.loop.submit(attending)
+                    done = self.loop.submit(self.attendant.take(message))
                     done.add_done_callback(partial(self._finish, receipt))
             except (StorageUnavailable, OSError) as error:
                 log.warning("polling failed", extra={"error": type(error).__name__})

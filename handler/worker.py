@@ -1,4 +1,4 @@
-"""Lambda entry behind SQS and the table's stream: looks at the run that each message names, at each thread due."""
+"""Lambda entry behind SQS and the table's stream: looks at what each message names, and at each thread due."""
 
 import gc
 
@@ -8,8 +8,8 @@ import logging
 from typing import Any
 
 from handler.bootstrap import build_services
+from handler.domain.messages import Wake, message_from_text
 from handler.storage.keys import expiring_thread
-from handler.storage.queue import Wake
 from handler.telemetry import configure_logging, correlated, flush_exporters
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             failures += attend_expiry(record)
             continue
         try:
-            wake = Wake.from_text(record["body"])
-            with correlated(correlation_id=wake.correlation_id, request_id=context.aws_request_id):
-                attending = services.attendant.attend(wake.tenant, wake.thread_id, wake.run_id, limit_s)
-                services.loop.submit(attending).result()
+            message = message_from_text(record["body"])
+            origin = message.correlation_id if isinstance(message, Wake) else ""
+            with correlated(correlation_id=origin, request_id=context.aws_request_id):
+                services.loop.submit(services.attendant.take(message, limit_s)).result()
         except Exception as error:
             fields = {"error": type(error).__name__, "message_id": record["messageId"]}
             log.exception("message failed", extra=fields)

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from handler.api.answers import json_answer
 from handler.api.auth import TheCaller
-from handler.api.bodies import body_of, documented
+from handler.api.bodies import body_of, checked, documented, parsed_body
 from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
 from handler.api.services import Services, TheServices
-from handler.api.starts import admit
+from handler.api.starts import accept, admit, assistant_of, run_kwargs
 from handler.api.threads import thread_of, truthy
 from handler.api.waits import Preferences, note_presence, run_headers, run_path, waited
 from handler.domain.models import (
@@ -23,6 +23,12 @@ from handler.domain.status import RunStatus
 from handler.errors import BadRequest, Invalid, NotFound, NotSupported, RunNotFound, ThreadNotFound
 
 router = APIRouter(tags=["runs"])
+
+ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING)
+"""What `status: all` of a cancel means."""
+
+MOST_IN_BATCH = 100
+"""Most runs of one batch: they are accepted one after another, within the time that a gateway gives."""
 
 MOST_COUNTED = 2**31 - 1
 """Largest limit or offset."""
@@ -52,7 +58,7 @@ async def start_and_wait(
     admitted = await admit(request, services, caller, thread_id, body, inline=inline)
     if not inline:
         headers = {**run_headers(admitted.run), "Preference-Applied": "respond-async"}
-        await services.offload(services.wakes.send, caller.tenant, admitted.run.thread_id, admitted.run.run_id)
+        await wake(services, admitted.run)
         return json_answer(shown_run(admitted.run), 202, headers)
     if admitted.joined:
         await note_presence(request, services, admitted.run)
@@ -107,8 +113,36 @@ async def start_in_background(
     if not services.settings.queue_url:
         raise NotSupported("background runs need a queue: set QUEUE_URL")
     run = (await admit(request, services, caller, thread_id, body, inline=False)).run
-    await services.offload(services.wakes.send, run.tenant, run.thread_id, run.run_id)
+    await wake(services, run)
     return json_answer(shown_run(run), headers=run_headers(run))
+
+
+async def wake(services: Services, run: Run) -> None:
+    """Have a worker drive a run; one that is to come later has a message of its own under way."""
+    if run.due_at is None:
+        await services.offload(services.wakes.send, run.tenant, run.thread_id, run.run_id)
+
+
+@router.post("/runs/batch", openapi_extra=documented(RunBody, many=True))
+async def create_stateless_runs(request: Request, caller: TheCaller, services: TheServices) -> Response:
+    """Start several runs in the background, each on a thread of its own; all are checked before any is accepted."""
+    if not services.settings.queue_url:
+        raise NotSupported("background runs need a queue: set QUEUE_URL")
+    given = await parsed_body(request)
+    if not isinstance(given, list) or not given:
+        raise Invalid("the request body must be a JSON array of at least one item")
+    if len(given) > MOST_IN_BATCH:
+        raise Invalid(f"{len(given)} runs are more than the maximum of {MOST_IN_BATCH}")
+    bodies = [stateless(checked(RunBody, one)) for one in given]
+    for body in bodies:
+        await accept(services, body)
+        run_kwargs(services, await assistant_of(services, caller, body.assistant_id), body, temporary=True)
+    runs = []
+    for index, body in enumerate(bodies):
+        run = (await admit(request, services, caller, new_run_id(), body, inline=False, part=f"#{index}")).run
+        await wake(services, run)
+        runs.append(shown_run(run))
+    return json_answer(runs)
 
 
 @router.post("/threads/{thread_id}/runs/{run_id}/cancel")
@@ -136,24 +170,22 @@ async def cancel_runs(
     caller: TheCaller,
     services: TheServices,
 ) -> Response:
-    """Stop several runs of a thread: those named, or those of a status."""
+    """Stop several runs: those named of a thread, or those of a status, of a thread or of all."""
     action = cancel_action(request.query_params.get("action"))
-    if body.thread_id is None:
-        raise NotSupported("runs/cancel needs a thread_id: runs are not indexed across threads")
     if (body.run_ids is None) == (body.status is None):
         raise Invalid("give either run_ids or status")
-    chosen = [as_uuid(run_id, "run") for run_id in body.run_ids or ()]
-    thread = await thread_of(services, caller, body.thread_id)
-    if body.status is not None:
-        wanted = {"all": ("pending", "running")}.get(body.status, (body.status,))
-        found = [*thread.queue, *([thread.active_run] if thread.active_run else [])]
-        runs = [await services.offload(services.runs.get, caller.tenant, thread.thread_id, one) for one in found]
-        chosen = [run.run_id for run in runs if run is not None and run.status in wanted]
-    stopped = 0
-    for run_id in chosen:
-        run = await services.offload(services.runs.get, caller.tenant, thread.thread_id, run_id)
-        if run is not None and await services.loop.run(services.cancellation.cancel(run, action)):
-            stopped += 1
+    if body.thread_id is None and body.run_ids is not None:
+        raise Invalid("run_ids needs the thread_id of their thread")
+    run_ids = [as_uuid(run_id, "run") for run_id in body.run_ids or ()]
+    statuses = frozenset(ACTIVE if body.status == "all" else [RunStatus(body.status)] if body.status else [])
+    thread = await thread_of(services, caller, body.thread_id) if body.thread_id is not None else None
+    if thread is None:
+        stopping = services.cancellation.cancel_everywhere(caller.tenant, statuses, action)
+    elif body.status is not None:
+        stopping = services.cancellation.cancel_waiting(thread, statuses, action)
+    else:
+        stopping = services.cancellation.cancel_named(thread, run_ids, action)
+    stopped = await services.loop.run(stopping)
     if not stopped:
         raise NotFound("No runs found to cancel.")
     return Response(status_code=204)

@@ -11,6 +11,7 @@ from handler.domain.ports import AssistantStore, Clock, RunStore, ThreadStore, W
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
+from handler.runs.crons import Crons
 from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver
 from handler.runs.expiry import Expiry
@@ -20,6 +21,7 @@ from handler.runs.loop import GraphLoop
 from handler.runs.search import Search
 from handler.runs.states import States
 from handler.runs.store import Store
+from handler.runs.targets import Targets
 from handler.runs.updates import Updates
 from handler.runs.waiter import Waiter
 from handler.settings import Settings
@@ -46,6 +48,8 @@ class Services:
     hold: Hold
     cancellation: Cancellation
     attendant: Attendant
+    crons: Crons
+    targets: Targets
     states: States
     search: Search
     updates: Updates

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from fastapi import Request
@@ -33,17 +34,30 @@ NOT_FOUND = "Thread or assistant not found."
 IDEMPOTENCY_KEYS_LIVE_S = 24 * 3600
 """How long an idempotency key stands for its run, in seconds."""
 
+FARTHEST_S = 100 * 365 * 24 * 3600
+"""How far ahead a run may be put off, in seconds."""
+
 
 async def admit(
-    request: Request, services: Services, caller: Caller, thread_id: str, body: RunBody, *, inline: bool
+    request: Request,
+    services: Services,
+    caller: Caller,
+    thread_id: str,
+    body: RunBody,
+    *,
+    inline: bool,
+    part: str = "",
 ) -> Admitted:
-    """Check a body and admit the run that it asks for, or find the one that its idempotency key stands for."""
-    refuse_unsupported(body)
+    """Check a body and admit the run that it asks for, or find the one that its idempotency key stands for.
+
+    `part` tells the runs of one request apart.
+    """
+    await accept(services, body)
     assistant = await assistant_of(services, caller, body.assistant_id)
     temporary = "thread_id" not in request.path_params and body.on_completion == "delete"
     run = new_run(services, caller, thread_id, assistant, body, temporary=temporary)
     run = replace(run, kwargs=with_headers(request, services, run.kwargs))
-    key = idempotency_key(request, run, body)
+    key = idempotency_key(request, run, body, part)
     waits_to_cancel = inline and run.kwargs["on_disconnect"] == "cancel"
     present = present_until_ms(request, services) if waits_to_cancel else None
     kwargs = {**run.kwargs, "keyed": True} if key is not None else run.kwargs
@@ -81,16 +95,21 @@ async def assistant_of(services: Services, caller: Caller, asked: str) -> Assist
     return assistant
 
 
+async def accept(services: Services, body: RunBody) -> None:
+    """Refuse what cannot be done, whoever asks and of whatever assistant: by name, or for where its webhook is."""
+    refuse_unsupported(body)
+    if not services.settings.queue_url and (body.webhook is not None or body.after_seconds is not None):
+        raise NotSupported("webhook and after_seconds need a queue: set QUEUE_URL")
+    if body.after_seconds is not None and not body.after_seconds <= FARTHEST_S:
+        raise Invalid(f"after_seconds: {body.after_seconds} is more than the maximum of {FARTHEST_S}")
+    if body.webhook is not None:
+        await services.offload(services.targets.check, body.webhook)
+
+
 def refuse_unsupported(body: RunBody) -> None:
     """Refuse by name what this server does not do yet; nothing is ignored silently."""
     if body.stream:
         raise NotSupported("stream is not supported yet: use the answer of runs/wait without it")
-    if body.webhook is not None:
-        raise NotSupported("webhook is not supported yet")
-    if body.after_seconds is not None:
-        raise NotSupported("after_seconds is not supported yet")
-    if body.feedback_keys:
-        raise NotSupported("feedback_keys is not supported")
     if body.stream_resumable:
         raise NotSupported("stream_resumable is not supported yet")
 
@@ -100,6 +119,8 @@ def new_run(
 ) -> Run:
     """The run that a body asks for, with what its assistant is configured to."""
     now = services.clock()
+    delay_s = body.after_seconds or 0
+    due_at = now + timedelta(seconds=delay_s) if delay_s > 0 else None
     return Run(
         tenant=caller.tenant,
         thread_id=thread_id,
@@ -107,8 +128,9 @@ def new_run(
         assistant_id=assistant.assistant_id,
         graph_id=assistant.graph_id,
         status=RunStatus.PENDING,
-        created_at=now,
+        created_at=due_at or now,
         updated_at=now,
+        due_at=due_at,
         multitask_strategy=body.multitask_strategy or "enqueue",
         metadata=own_metadata({**assistant.metadata, **(body.metadata or {})}),
         kwargs=run_kwargs(services, assistant, body, temporary=temporary),
@@ -142,6 +164,8 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "on_completion": body.on_completion,
         "temporary": temporary,
         "durability": durability,
+        "webhook": body.webhook,
+        "feedback_keys": body.feedback_keys,
     }
 
 
@@ -186,18 +210,18 @@ def thread_for(run: Run, body: RunBody, ttl: ThreadTtl | None = None) -> Thread:
         tenant=run.tenant,
         thread_id=run.thread_id,
         status=ThreadStatus.IDLE,
-        created_at=run.created_at,
-        updated_at=run.created_at,
+        created_at=run.updated_at,
+        updated_at=run.updated_at,
         metadata=own_metadata({**config_metadata, **(body.metadata or {})}),
         ttl=ttl,
     )
 
 
-def idempotency_key(request: Request, run: Run, body: RunBody) -> IdempotencyKey | None:
+def idempotency_key(request: Request, run: Run, body: RunBody, part: str) -> IdempotencyKey | None:
     """The request's Idempotency-Key, in the scope of its thread or, without one, of all runs without."""
     key = request.headers.get("idempotency-key")
     if not key:
         return None
     scope = run.thread_id if "thread_id" in request.path_params else "-"
     digest = hashlib.sha256(encode([request.url.path, body.model_dump()])).hexdigest()
-    return IdempotencyKey(scope, key, digest, int(run.created_at.timestamp()) + IDEMPOTENCY_KEYS_LIVE_S)
+    return IdempotencyKey(scope, f"{key}{part}", digest, int(run.updated_at.timestamp()) + IDEMPOTENCY_KEYS_LIVE_S)

@@ -90,9 +90,10 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
 async def forget(services: Services, run: Run) -> None:
     """Delete the thread of a run without a thread of the caller's, once its result was handed out.
 
-    Under an idempotency key it may be asked for again: then a worker collects it later, as it does if this fails.
+    Under an idempotency key it may be asked for again, and a webhook is told of it by a worker, which collects it
+    later then, as it does if this fails.
     """
-    if not run.kwargs.get("temporary") or run.kwargs.get("keyed"):
+    if not run.kwargs.get("temporary") or run.kwargs.get("keyed") or run.kwargs.get("webhook"):
         return
     try:
         await services.offload(services.threads.delete, run.tenant, run.thread_id)

@@ -104,6 +104,8 @@ class Thread:
     """The run that holds the thread, with a live driver or without."""
     queue: tuple[str, ...] = ()
     """Ids of the pending runs, in order of arrival."""
+    delayed: tuple[str, ...] = ()
+    """Ids of the pending runs that are not to start before their time; they are in nobody's way until then."""
     clean: bool = True
     """Whether the last holder let go in good order; otherwise the next one has to fence the log first."""
     checkpoint_id: str | None = None
@@ -117,8 +119,8 @@ class Thread:
 
     def expired(self, now: datetime) -> bool:
         """Whether it counts as gone, though it may still be stored."""
-        ttl = self.ttl
-        return ttl is not None and ttl.strategy is TtlStrategy.DELETE and ttl.due <= now and not self.busy
+        ttl, kept = self.ttl, self.busy or self.delayed
+        return ttl is not None and ttl.strategy is TtlStrategy.DELETE and ttl.due <= now and not kept
 
     @property
     def has_values(self) -> bool:
@@ -140,7 +142,7 @@ class Thread:
     @property
     def shown_status(self) -> ThreadStatus:
         """The status as callers see it."""
-        return ThreadStatus.BUSY if self.busy else self.status
+        return ThreadStatus.BUSY if self.busy or self.delayed else self.status
 
     @property
     def shown_metadata(self) -> JsonObject:
@@ -200,8 +202,16 @@ class Run:
     error: JsonObject | None = None
     checkpoint_id: str | None = None
     """The root checkpoint at its end."""
+    due_at: datetime | None = None
+    """Before when it is not to start; None: at once."""
     present_until_ms: int | None = None
     """When its waiter counts as gone unless it asks again, in milliseconds since 1970; None: that does not matter."""
+    webhook_attempts: int = 0
+    """How often its end was to be told to its webhook."""
+    webhook_until: datetime | None = None
+    """Until when the last of these attempts has time; the next one comes after it."""
+    webhook_sent_at: datetime | None = None
+    """When its webhook took the news, or was given up."""
     idempotency: IdempotencyKey | None = None
     """The key under which it is to be admitted; not kept on the run."""
 
@@ -209,6 +219,45 @@ class Run:
     def ended(self) -> bool:
         """Whether the status is final."""
         return self.status in TERMINAL
+
+    def is_early(self, now: datetime) -> bool:
+        """Whether its time is still to come."""
+        return self.due_at is not None and now < self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A run that is started again and again, by a schedule."""
+
+    tenant: str
+    cron_id: str
+    assistant_id: str
+    schedule: str
+    """When it fires: minute, hour, day of the month, month, day of the week, and perhaps second and year."""
+    next_run_date: datetime
+    """When it fires next, if it is enabled and its end is not before."""
+    created_at: datetime
+    updated_at: datetime
+    thread_id: str | None = None
+    """The thread on which it runs; None: each run gets one of its own."""
+    user_id: str | None = None
+    timezone: str | None = None
+    """The IANA name of the time zone in which the schedule is meant; None: UTC."""
+    end_time: datetime | None = None
+    """After when it fires no more."""
+    enabled: bool = True
+    on_run_completed: str | None = None
+    """Without a thread: whether the thread of each run goes (`delete`) or stays (`keep`) after it."""
+    payload: JsonObject = field(default_factory=dict)
+    """The body with which it was created, and so its runs are."""
+    metadata: JsonObject = field(default_factory=dict)
+    revision: int = 0
+    """Grows with every change."""
+
+    @property
+    def ends_before_next(self) -> bool:
+        """Whether it has fired for the last time."""
+        return self.end_time is not None and self.end_time < self.next_run_date
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from handler.domain.lease import Lease
+from handler.domain.messages import Message
 from handler.domain.models import (
     Assistant,
     CancelAction,
     Claim,
+    Cron,
     JsonObject,
     Outcome,
     Run,
@@ -45,7 +47,7 @@ class Where(StrEnum):
     BUSY = "busy"
     """Where another run holds the thread or waits for it."""
     FREE = "free"
-    """Where none does."""
+    """Where none does, and none is to come later."""
     ANY = "any"
     """On either."""
 
@@ -129,6 +131,9 @@ class RunStore(Protocol):
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
 
+    def queue_delayed(self, run: Run, seen: Thread) -> bool:
+        """Put a delayed run whose time has come at the end of the queue; False if the thread has changed or is full."""
+
     def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for a run whose driver is gone or has handed it on."""
 
@@ -153,6 +158,12 @@ class RunStore(Protocol):
     def note_presence(self, run: Run, until_ms: int) -> None:
         """A run that has not ended is still waited for; nothing if it has, or if its waiter does not matter."""
 
+    def begin_webhook(self, run: Run, until: datetime) -> bool:
+        """Note that a run's webhook is told of its end, until then; False if another does so, or has done it."""
+
+    def end_webhook(self, run: Run, now: datetime) -> None:
+        """Note that a run's webhook needs no more telling."""
+
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
 
@@ -168,6 +179,35 @@ class WakeQueue(Protocol):
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """Have a worker look at a run after so many seconds (0 to 900)."""
+
+
+class Timers(Protocol):
+    """Messages that come at a moment; they may be lost, late, early, repeated or reordered."""
+
+    def set(self, message: Message, due: datetime) -> None:
+        """Have a worker get a message then, in place of an earlier one of the same name."""
+
+    def clear(self, message: Message) -> None:
+        """Take back what can be taken back; the message may still come."""
+
+
+class CronStore(Protocol):
+    """Crons by tenant and id."""
+
+    def create(self, cron: Cron) -> None:
+        """Store a new cron; ThreadNotFound if its thread is not there."""
+
+    def get(self, tenant: str, cron_id: str) -> Cron | None:
+        """Read a cron, strongly consistent."""
+
+    def list(self, tenant: str) -> Sequence[Cron]:
+        """Read all crons of a tenant, strongly consistent, in any order."""
+
+    def replace(self, cron: Cron) -> Cron | None:
+        """Store a cron in place of its revision, as the next one; None if that has changed or is gone."""
+
+    def delete(self, tenant: str, cron_id: str) -> bool:
+        """Delete a cron; False if there is none."""
 
 
 class AssistantStore(Protocol):

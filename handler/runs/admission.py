@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
+from handler.domain.messages import Wake
 from handler.domain.models import CancelAction, Claim, Run, Thread, to_ms
-from handler.domain.ports import Clock, RunStore, Sighting, WakeQueue, Where
+from handler.domain.ports import Clock, RunStore, Sighting, Timers, WakeQueue, Where
 from handler.errors import Conflict, StorageUnavailable, ThreadBusy
 from handler.runs.recall import Recall
+from handler.telemetry import correlation_id
 
 BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 
@@ -62,6 +64,7 @@ class Admission:
         self,
         runs: RunStore,
         wakes: WakeQueue,
+        timers: Timers,
         clock: Clock,
         recall: Recall,
         terms: LeaseTerms = STANDARD_TERMS,
@@ -70,6 +73,7 @@ class Admission:
         self.recall = recall
         self.runs = runs
         self.wakes = wakes
+        self.timers = timers
         self.clock = clock
 
     def admit(self, run: Run, *, inline: bool, new_thread: Thread | None = None) -> Admitted:
@@ -77,7 +81,11 @@ class Admission:
 
         `inline`: the caller drives it; otherwise a worker will, once it is told to.
         """
-        self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=self.terms.watchdog_s)
+        inline = inline and run.due_at is None
+        if run.due_at is None:
+            self.wakes.send(run.tenant, run.thread_id, run.run_id, delay_s=self.terms.watchdog_s)
+        else:
+            self.timers.set(Wake(run.tenant, run.thread_id, run.run_id, correlation_id()), run.due_at)
         known = self.recall.take(run) if inline else None
         seen: Sighting | None = known
         for _ in range(ADMISSION_TRIES):
@@ -87,7 +95,7 @@ class Admission:
             if isinstance(free, Admitted):
                 return free
             seen = free
-            if not free.busy:
+            if not in_the_way(run, free):
                 continue
             behind = self._admit_on_busy(run, free)
             if behind is not None:
@@ -111,9 +119,11 @@ class Admission:
         if strategy is MultitaskStrategy.REJECT:
             raise ThreadBusy(BUSY)
         if strategy is MultitaskStrategy.ENQUEUE:
-            left = self.runs.enqueue(run, where=Where.BUSY, new_thread=None)
+            left = self.runs.enqueue(run, where=Where.BUSY if run.due_at is None else Where.ANY, new_thread=None)
             if left is None:
                 return Admitted(run)
+            if run.due_at is not None:
+                raise Conflict(f"{len(left.delayed)} runs are to come later on this thread already")
             if left.busy:
                 raise Conflict(f"{len(left.queue)} runs wait on this thread already")
             return None
@@ -125,12 +135,19 @@ class Admission:
         claim = self.runs.usurp(victim, STOPS_BY[strategy], self.new_lease(thread), thread, successor=run)
         if claim is None:
             return None
+        for run_id in thread.delayed:  # no message looks at them before their time, and webhooks want to know
+            self.wakes.send(run.tenant, run.thread_id, run_id)
         return Admitted(run, stops=claim if victim else None)
 
     def claim_turn(self, run: Run, thread: Thread) -> Claim | None:
         """Take the lease for an accepted run if it is its turn, or if its driver is gone; None if not."""
         if run.ended:
             return None
+        if run.run_id in thread.delayed:
+            if run.is_early(self.clock()) or not self.runs.queue_delayed(run, thread):
+                return None
+            delayed = tuple(run_id for run_id in thread.delayed if run_id != run.run_id)
+            thread = replace(thread, queue=(*thread.queue, run.run_id), delayed=delayed)
         if thread.active_run is None and thread.queue[:1] == (run.run_id,):
             return self.runs.start(run, self.new_lease(thread), thread)
         if thread.active_run == run.run_id:
@@ -140,8 +157,11 @@ class Admission:
 
     def stop(self, run: Run, thread: Thread, action: CancelAction) -> Claim | bool:
         """Stop an accepted run: True if it is done, a claim to drive if it was running, False if the thread changed."""
-        if run.run_id in thread.queue:
-            return self.runs.cancel_queued(run, action, thread)
+        if run.run_id in (*thread.queue, *thread.delayed):
+            cancelled = self.runs.cancel_queued(run, action, thread)
+            if cancelled and run.kwargs.get("webhook"):
+                self.wakes.send(run.tenant, run.thread_id, run.run_id)
+            return cancelled
         if thread.active_run == run.run_id:
             return self.runs.usurp(run, action, self.new_lease(thread), thread, successor=None) or False
         return False
@@ -154,3 +174,9 @@ class Admission:
         now_ms = to_ms(self.clock())
         epoch = max(now_ms, seen.epoch + 1) if seen else now_ms
         return Lease(owner=uuid.uuid4().hex, epoch=epoch, until_ms=now_ms + self.terms.lasts_ms)
+
+
+def in_the_way(run: Run, thread: Thread) -> bool:
+    """Whether runs of the thread keep a new one from its place, so that its strategy decides."""
+    waits = run.multitask_strategy == MultitaskStrategy.ENQUEUE
+    return thread.busy or (bool(thread.delayed) and (not waits or run.due_at is not None))

@@ -4,11 +4,15 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from handler.domain.messages import CronWake, Message, Wake
 from handler.domain.models import Run, made_at
-from handler.domain.ports import Clock, RunStore, ThreadStore, WakeQueue
+from handler.domain.ports import Clock, RunStore, ThreadStore, Timers, WakeQueue
 from handler.errors import LeaseLost
 from handler.runs.admission import Admission
+from handler.runs.crons import Crons
 from handler.runs.driver import Driver
+from handler.runs.webhooks import Webhooks
+from handler.telemetry import correlation_id
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +30,9 @@ class Attendant:
     |-----------------------|---------------------------------------------------------------|
     | is not there          | it may be about to be admitted: another message looks again   |
     |                       | when that can no longer be, and then nothing                  |
-    | has ended             | nothing: the last message of its chain is done; a temporary   |
+    | has ended             | its webhook is told of it; then nothing, or a temporary       |
     |                       | thread whose result nobody fetched is deleted after a while   |
+    | is to come later      | another message looks again when its time has come            |
     | waits for others      | another message looks again later                             |
     | has a live driver     | another message looks again when its lease would be dead      |
     | is next in line       | it is started and driven, with another message as watchdog    |
@@ -41,14 +46,27 @@ class Attendant:
         admission: Admission,
         driver: Driver,
         wakes: WakeQueue,
+        timers: Timers,
         clock: Clock,
+        crons: Crons,
+        webhooks: Webhooks,
     ) -> None:
+        self.webhooks = webhooks
+        self.timers = timers
+        self.crons = crons
         self.clock = clock
         self.threads = threads
         self.runs = runs
         self.admission = admission
         self.driver = driver
         self.wakes = wakes
+
+    async def take(self, message: Message, limit_s: float | None = None) -> None:
+        """Do what a message asks for, in at most `limit_s` seconds."""
+        if isinstance(message, CronWake):
+            await self.crons.look(message)
+        else:
+            await self.attend(message.tenant, message.thread_id, message.run_id, limit_s)
 
     async def attend(self, tenant: str, thread_id: str, run_id: str, limit_s: float | None = None) -> None:
         """Look at a run; drive it for at most `limit_s` seconds if it has no driver."""
@@ -57,7 +75,12 @@ class Attendant:
             await self._await_admission(tenant, thread_id, run_id)
             return
         if run.ended:
-            await self._collect(run)
+            if await self.webhooks.tell(run):
+                await self._collect(run)
+            return
+        if run.due_at is not None and run.is_early(self.clock()):
+            wake = Wake(tenant, thread_id, run_id, correlation_id())
+            await asyncio.to_thread(self.timers.set, wake, run.due_at)
             return
         thread = await asyncio.to_thread(self.threads.get, tenant, thread_id)
         if thread is None:

@@ -1,12 +1,18 @@
 """Cancels runs: those that wait, those that run here or elsewhere, and those whose driver is dead."""
 
 import asyncio
+from collections.abc import Collection, Iterable
+from itertools import islice
 
-from handler.domain.models import CancelAction, Claim, Run
+from handler.domain.models import CancelAction, Claim, Run, Thread
 from handler.domain.ports import RunStore, ThreadStore
+from handler.domain.status import RunStatus
 from handler.errors import StorageUnavailable
 from handler.runs.admission import ADMISSION_TRIES, Admission
 from handler.runs.waiter import Waiter
+
+READ_AT_ONCE = 100
+"""How many threads are read at a time."""
 
 
 class Cancellation:
@@ -32,3 +38,35 @@ class Cancellation:
             if stopped:
                 return True
         raise StorageUnavailable("the thread changes hands too often at the moment")
+
+    async def cancel_named(self, thread: Thread, run_ids: Iterable[str], action: CancelAction) -> int:
+        """Stop these runs of a thread; how many there were to stop."""
+        stopped = 0
+        for run_id in run_ids:
+            run = await asyncio.to_thread(self.runs.get, thread.tenant, thread.thread_id, run_id)
+            if run is not None and await self.cancel(run, action):
+                stopped += 1
+        return stopped
+
+    async def cancel_waiting(self, thread: Thread, statuses: Collection[RunStatus], action: CancelAction) -> int:
+        """Stop the runs of a thread that have one of these statuses; how many there were."""
+        waiting = [*thread.queue, *thread.delayed, *([thread.active_run] if thread.active_run else [])]
+        found = [await asyncio.to_thread(self.runs.get, thread.tenant, thread.thread_id, run_id) for run_id in waiting]
+        chosen = [run.run_id for run in found if run is not None and run.status in statuses]
+        return await self.cancel_named(thread, chosen, action)
+
+    async def cancel_everywhere(self, tenant: str, statuses: Collection[RunStatus], action: CancelAction) -> int:
+        """Stop the runs of a tenant that have one of these statuses; reads all its threads."""
+        stopped = 0
+        for thread in await asyncio.to_thread(self._busy, tenant):
+            stopped += await self.cancel_waiting(thread, statuses, action)
+        return stopped
+
+    def _busy(self, tenant: str) -> list[Thread]:
+        """The threads of a tenant on which runs are under way or to come."""
+        listed = self.threads.listed(tenant, newest_first=True, at_once=READ_AT_ONCE)
+        busy: list[Thread] = []
+        while some := list(islice(listed, READ_AT_ONCE)):
+            threads = self.threads.get_many(tenant, some).values()
+            busy += [thread for thread in threads if thread.busy or thread.delayed]
+        return busy

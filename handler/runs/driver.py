@@ -12,6 +12,7 @@ claim ──▶ fence, if the last holder did not let go in good order
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -346,6 +347,9 @@ class Drive:
             self.driver.recall.note(run, Recollection(self.claim.lease.epoch, self._heads))
         if outcome.deletes_run:
             await asyncio.to_thread(self.driver.runs.delete, run)
+        elif run.kwargs.get("webhook"):
+            with suppress(StorageUnavailable):  # then the watchdog finds it untold
+                await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, run.run_id)
         ended = replace(
             run,
             status=outcome.status,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from handler.domain.models import MAX_TTL_MINUTES, JsonObject, ThreadTtl, TtlStrategy
 from handler.errors import GraphLoadError
 from handler.runs.project import HttpConfig, StoreConfig, read_http, read_store
+from handler.runs.webhook_config import WebhookConfig, read_webhooks
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -76,6 +77,7 @@ class GraphConfig:
     ttl: TtlConfig = field(default_factory=lambda: TtlConfig())
     store: StoreConfig = field(default_factory=StoreConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    webhooks: WebhookConfig = field(default_factory=WebhookConfig)
 
 
 def read_config(path: Path) -> GraphConfig:
@@ -92,14 +94,16 @@ def read_config(path: Path) -> GraphConfig:
     dependencies = content.get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(entry, str) for entry in dependencies):
         raise GraphLoadError(f'{path}: "dependencies" must be a list of strings')
+    env = _read_env(path, directory, content.get("env"))
     return GraphConfig(
         directory=directory,
         graphs={name: _read_spec(path, name, value) for name, value in content["graphs"].items()},
         dependencies=tuple(dependencies),
-        env=_read_env(path, directory, content.get("env")),
+        env=env,
         ttl=_read_ttl(path, content.get("checkpointer")),
         store=read_store(path, content.get("store")),
         http=read_http(path, content.get("http")),
+        webhooks=read_webhooks(path, content.get("webhooks"), {**(env or {}), **os.environ}),
     )
 
 

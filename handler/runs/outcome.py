@@ -79,6 +79,11 @@ def later_answer(state: Any, output_channels: Any) -> Any:
     """What a waiter is told who comes after the end: the interrupts of the state, else its output."""
     if state.interrupts:
         return {INTERRUPT: [shown_interrupt(interrupt) for interrupt in state.interrupts]}
+    return output_of(state, output_channels)
+
+
+def output_of(state: Any, output_channels: Any) -> Any:
+    """The part of a state's values that is the graph's output."""
     values = state.values
     if isinstance(values, Mapping) and not isinstance(output_channels, str):
         return {name: values[name] for name in output_channels if name in values}

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from handler.errors import LeaseLost, RunNotFound, StorageUnavailable
 from handler.runs.admission import Admission, Admitted
 from handler.runs.driver import Driver, Ended
 from handler.runs.graphs import Graphs
-from handler.runs.outcome import error_body, later_answer
+from handler.runs.outcome import error_body, later_answer, output_of
 from handler.runs.states import checkpoint_config
 
 FIRST_POLL_S = 0.05
@@ -134,6 +135,8 @@ class Waiter:
             self._turns.pop(run.run_id, None)
 
     async def _claim_turn(self, run: Run) -> Claim | None:
+        if run.is_early(self.admission.clock()):
+            return None
         thread = await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id)
         if thread is None:
             raise RunNotFound(run.run_id)
@@ -150,9 +153,16 @@ class Waiter:
         """What a waiter is told who comes after the run's end: its own result, not the thread's current state."""
         if run.error is not None:
             return error_body(run.error)
+        return await self._of_state(run, later_answer)
+
+    async def values_of(self, run: Run) -> Any:
+        """The values at a run's end, whatever that was; None if it came to no checkpoint."""
+        return None if run.checkpoint_id is None else await self._of_state(run, output_of)
+
+    async def _of_state(self, run: Run, part: Callable[[Any, Any], Any]) -> Any:
         config = checkpoint_config(run.thread_id, run.checkpoint_id)
         async with self.graphs.open(run.graph_id, {**config}, checkpointer=self.savers(run.tenant)) as graph:
-            return later_answer(await graph.aget_state(config), graph.output_channels)
+            return part(await graph.aget_state(config), graph.output_channels)
 
 
 async def _pause(event: asyncio.Event, seconds: float) -> None:

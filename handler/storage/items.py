@@ -10,6 +10,7 @@ from handler.domain.lease import Lease
 from handler.domain.models import (
     Assistant,
     CancelAction,
+    Cron,
     IdempotencyKey,
     JsonObject,
     Run,
@@ -67,6 +68,62 @@ def run_key(tenant: str, thread_id: str, run_id: str) -> Item:
     return {keys.PK: text(keys.thread_pk(tenant, thread_id)), keys.SK: text(keys.run_sk(run_id))}
 
 
+def cron_key(tenant: str, cron_id: str) -> Item:
+    """Primary key of a cron."""
+    return {keys.PK: text(keys.cron_pk(tenant, cron_id)), keys.SK: text(keys.cron_sk(cron_id))}
+
+
+def cron_mark(tenant: str, thread_id: str, cron_id: str) -> Item:
+    """The item by which a thread's cron is found from its thread: its key is all there is to it."""
+    return {keys.PK: text(keys.thread_pk(tenant, thread_id)), keys.SK: text(keys.cron_sk(cron_id))}
+
+
+def cron_to_item(cron: Cron) -> Item:
+    """A cron's item."""
+    optional = {
+        "thread_id": text(cron.thread_id) if cron.thread_id else None,
+        "user_id": text(cron.user_id) if cron.user_id else None,
+        "timezone": text(cron.timezone) if cron.timezone else None,
+        "end_time": instant(cron.end_time) if cron.end_time else None,
+        "on_run_completed": text(cron.on_run_completed) if cron.on_run_completed else None,
+    }
+    return {
+        **cron_key(cron.tenant, cron.cron_id),
+        "assistant_id": text(cron.assistant_id),
+        "schedule": text(cron.schedule),
+        "next_run_date": instant(cron.next_run_date),
+        "created_at": instant(cron.created_at),
+        "updated_at": instant(cron.updated_at),
+        "enabled": {"BOOL": cron.enabled},
+        "payload": json_packed(cron.payload),
+        "metadata": json_text(cron.metadata),
+        "revision": number(cron.revision),
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def cron_from_item(tenant: str, item: Item) -> Cron:
+    """A cron as stored."""
+    return Cron(
+        tenant=tenant,
+        cron_id=keys.cron_id_of(item[keys.SK]["S"]),
+        assistant_id=item["assistant_id"]["S"],
+        schedule=item["schedule"]["S"],
+        next_run_date=moment(item, "next_run_date"),
+        created_at=moment(item, "created_at"),
+        updated_at=moment(item, "updated_at"),
+        thread_id=string(item, "thread_id"),
+        user_id=string(item, "user_id"),
+        timezone=string(item, "timezone"),
+        end_time=moment(item, "end_time") if "end_time" in item else None,
+        enabled=item["enabled"]["BOOL"],
+        on_run_completed=string(item, "on_run_completed"),
+        payload=unpacked(item["payload"]["B"]),
+        metadata=from_json(item["metadata"]["S"]),
+        revision=int(item["revision"]["N"]),
+    )
+
+
 def thread_to_item(thread: Thread) -> Item:
     """A new thread's item."""
     optional = {
@@ -78,6 +135,7 @@ def thread_to_item(thread: Thread) -> Item:
         "clean": {"BOOL": True} if thread.clean else None,
         "queue": {"L": [text(run_id) for run_id in thread.queue]} if thread.queue else None,
         "config": json_text(thread.config) if thread.config is not None else None,
+        "delayed": {"L": [text(run_id) for run_id in thread.delayed]} if thread.delayed else None,
     }
     return {
         **thread_key(thread.tenant, thread.thread_id),
@@ -135,6 +193,7 @@ def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
         lease=Lease(owner, epoch, int(item["until_ms"]["N"])) if owner else None,
         active_run=string(item, "active_run"),
         queue=tuple(element["S"] for element in item.get("queue", {}).get("L", [])),
+        delayed=tuple(element["S"] for element in item.get("delayed", {}).get("L", [])),
         clean="clean" in item,
         checkpoint_id=string(item, "checkpoint_id"),
         error=from_json(item["error"]["S"]) if "error" in item else None,
@@ -148,6 +207,7 @@ def run_to_item(run: Run, kwargs: Value | None) -> Item:
     optional = {
         "kwargs": kwargs,
         "started_at": instant(run.started_at) if run.started_at else None,
+        "due_at": instant(run.due_at) if run.due_at else None,
         "present_until_ms": number(run.present_until_ms) if run.present_until_ms is not None else None,
     }
     return {
@@ -188,6 +248,10 @@ def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | 
         ended_at=moment(item, "ended_at") if "ended_at" in item else None,
         error=from_json(item["error"]["S"]) if "error" in item else None,
         checkpoint_id=string(item, "checkpoint_id"),
+        due_at=moment(item, "due_at") if "due_at" in item else None,
+        webhook_attempts=int(item["webhook_attempts"]["N"]) if "webhook_attempts" in item else 0,
+        webhook_until=moment(item, "webhook_until") if "webhook_until" in item else None,
+        webhook_sent_at=moment(item, "webhook_sent_at") if "webhook_sent_at" in item else None,
         present_until_ms=int(item["present_until_ms"]["N"]) if "present_until_ms" in item else None,
     )
 

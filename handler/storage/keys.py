@@ -10,6 +10,8 @@
 | newest full one   | same              | B#ns                   |
 | run               | same              | R#run                  |
 | a run's arguments | same              | P#run#k                |
+| a thread's cron   | same              | CRON#cron              |
+| cron              | CRON#tenant#shard | CRON#cron              |
 | idempotency key   | I#tenant#scope#…  | KEY                    |
 | expiry            | X#day#shard       | moment#tenant#thread   |
 | assistant         | A#tenant          | assistant              |
@@ -35,6 +37,7 @@ THREAD_SK = "THREAD"
 IDEMPOTENCY_SK = "KEY"
 RUN_PREFIX = "R#"
 PAYLOAD_PREFIX = "P#"
+CRON_PREFIX = "CRON#"
 CHECKPOINT_PREFIX = "C#"
 BASE_PREFIX = "B#"
 
@@ -42,6 +45,8 @@ LIST_INDEX = "GSI1"
 LIST_PK = "GSI1PK"
 LIST_SK = "GSI1SK"
 LISTING_SHARDS = 4
+CRON_SHARDS = 4
+"""Over how many partitions a tenant's crons are spread: many fire in the same second, at a full hour."""
 
 
 def quoted(part: str) -> str:
@@ -92,6 +97,26 @@ def payload_sk(run_id: str, number: int) -> str:
 def idempotency_pk(tenant: str, scope: str, key: str) -> str:
     """Partition of an idempotency key; the key is hashed, for it may be long."""
     return f"I#{quoted(tenant)}#{quoted(scope)}#{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def cron_pk(tenant: str, cron_id: str) -> str:
+    """Partition of a cron."""
+    return cron_shard(tenant, zlib.crc32(cron_id.encode()) % CRON_SHARDS)
+
+
+def cron_shard(tenant: str, shard: int) -> str:
+    """One of the partitions over which a tenant's crons are spread."""
+    return f"{CRON_PREFIX}{quoted(tenant)}#{shard}"
+
+
+def cron_sk(cron_id: str) -> str:
+    """Sort key of a cron, and of its mark on its thread."""
+    return f"{CRON_PREFIX}{cron_id}"
+
+
+def cron_id_of(sk: str) -> str:
+    """The cron id in a cron's sort key."""
+    return sk.removeprefix(CRON_PREFIX)
 
 
 def thread_list_pk(tenant: str, thread_id: str) -> str:

@@ -1,12 +1,11 @@
 """The queue of wake-ups: SQS, or nothing where runs are driven only where they are awaited."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from handler.domain.messages import Message, Wake, message_from_text
 from handler.errors import StorageUnavailable
 from handler.telemetry import correlation_id
 
@@ -15,31 +14,6 @@ if TYPE_CHECKING:
 
 MAX_DELAY_S = 900
 """The longest that SQS holds a message back, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """A message: look at this run."""
-
-    tenant: str
-    thread_id: str
-    run_id: str
-    correlation_id: str = ""
-    """The client's request that it goes back to, for the log; empty: it is not known."""
-
-    def to_text(self) -> str:
-        """The message's body."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value or name != "correlation_id"})
-
-    @classmethod
-    def from_text(cls, body: str) -> "Wake":
-        """The wake-up in a message's body; ValueError if it is none."""
-        content = json.loads(body)
-        try:
-            tenant, thread_id, run_id = (str(content[name]) for name in ("tenant", "thread_id", "run_id"))
-            return cls(tenant, thread_id, run_id, str(content.get("correlation_id", "")))
-        except (KeyError, TypeError) as error:
-            raise ValueError("not a wake-up message") from error
 
 
 class SqsWakes:
@@ -51,15 +25,18 @@ class SqsWakes:
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """Have a worker look at a run after so many seconds (0 to 900)."""
-        body = Wake(tenant, thread_id, run_id, correlation_id()).to_text()
-        delay = min(delay_s, MAX_DELAY_S)
+        self.post(Wake(tenant, thread_id, run_id, correlation_id()), delay_s=delay_s)
+
+    def post(self, message: Message, *, delay_s: int = 0) -> None:
+        """Have a worker get a message after so many seconds (0 to 900)."""
+        body, delay = message.to_text(), min(delay_s, MAX_DELAY_S)
         try:
             self.client.send_message(QueueUrl=self.queue_url, MessageBody=body, DelaySeconds=delay)
         except (ClientError, BotoCoreError) as error:
             raise StorageUnavailable(f"SQS SendMessage failed: {type(error).__name__}") from error
 
-    def receive(self, *, wait_s: int, limit: int) -> Iterator[tuple[str, Wake]]:
-        """Take messages off the queue: receipt and wake-up; for the local server, Lambda does this by itself."""
+    def receive(self, *, wait_s: int, limit: int) -> Iterator[tuple[str, Message]]:
+        """Take messages off the queue: receipt and content; for the local server, Lambda does this by itself."""
         try:
             answer: Any = self.client.receive_message(
                 QueueUrl=self.queue_url, WaitTimeSeconds=wait_s, MaxNumberOfMessages=limit
@@ -67,7 +44,7 @@ class SqsWakes:
         except (ClientError, BotoCoreError) as error:
             raise StorageUnavailable(f"SQS ReceiveMessage failed: {type(error).__name__}") from error
         for message in answer.get("Messages", []):
-            yield message["ReceiptHandle"], Wake.from_text(message["Body"])
+            yield message["ReceiptHandle"], message_from_text(message["Body"])
 
     def done(self, receipt: str) -> None:
         """Take a message off the queue for good."""

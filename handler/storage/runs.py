@@ -35,8 +35,11 @@ INLINE_BYTES = 200_000
 MAX_ARGUMENT_BYTES = 20_000_000
 """Packed arguments above this size are refused."""
 
-QUEUE_CAP = 90
+QUEUE_CAP = 60
 """How many runs may wait on one thread: a transaction that interrupts them all holds at most 100 items."""
+
+DELAYED_CAP = 30
+"""How many runs may be to come later on one thread, for the same reason."""
 
 
 class DynamoDBRuns:
@@ -95,15 +98,17 @@ class DynamoDBRuns:
         """
         kwargs = self._write_arguments(run)
         on_run = [{"Put": statements.put_new(run_to_item(run, kwargs))}, *self._key_of(run)]
-        on_thread = {"Update": statements.enqueue_on_thread(run, where, QUEUE_CAP)}
+        cap = QUEUE_CAP if run.due_at is None else DELAYED_CAP
+        on_thread = {"Update": statements.enqueue_on_thread(run, where, cap)}
         thread = self._transact(run, on_thread, *on_run)
         if thread is None:
             if new_thread is None:
                 self._forget_arguments(run, kwargs)
                 raise ThreadNotFound(run.thread_id)
-            waiting = replace(new_thread, queue=(run.run_id,))
+            line = (run.run_id,)
+            waiting = replace(new_thread, queue=line) if run.due_at is None else replace(new_thread, delayed=line)
             thread = self._create(waiting, run, *on_run)
-        if not isinstance(thread, Thread) or run.run_id in (*thread.queue, thread.active_run):
+        if not isinstance(thread, Thread) or run.run_id in (*waiting_on(thread), thread.active_run):
             return None
         self._forget_arguments(run, kwargs)
         return thread
@@ -123,6 +128,14 @@ class DynamoDBRuns:
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
         return self._begin(run, lease, seen, statements.start_on_thread(run, lease, seen))
+
+    def queue_delayed(self, run: Run, seen: Thread) -> bool:
+        """Put a delayed run whose time has come at the end of the queue; False if the thread has changed or is full."""
+        try:
+            self.table.update(statements.queue_delayed(run, seen, QUEUE_CAP))
+        except ConditionRefused:
+            return False
+        return True
 
     def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for a run whose driver is gone or has handed it on."""
@@ -161,13 +174,13 @@ class DynamoDBRuns:
         if successor is not None:
             kwargs = self._write_arguments(successor)
             actions.append({"Put": statements.put_new(run_to_item(successor, kwargs))})
-            actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in seen.queue]
+            actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in waiting_on(seen)]
             actions += self._key_of(successor)
         on_thread = {"Update": statements.usurp_on_thread(victim, lease, seen, successor)}
         thread = self._transact(victim or successor, on_thread, *actions)
         mine = thread is ACCEPTED
         if isinstance(thread, Thread):
-            mine = owned(thread, lease) if victim else successor is not None and successor.run_id in thread.queue
+            mine = owned(thread, lease) if victim else successor is not None and successor.run_id in waiting_on(thread)
         if not mine:
             if successor is not None:
                 self._forget_arguments(successor, kwargs)
@@ -239,6 +252,21 @@ class DynamoDBRuns:
         except ConditionRefused:
             return  # it has ended
 
+    def begin_webhook(self, run: Run, until: datetime) -> bool:
+        """Note that a run's webhook is told of its end, until then; False if another does so, or has done it."""
+        try:
+            self.table.update(statements.begin_webhook(run, until))
+        except ConditionRefused:
+            return False
+        return True
+
+    def end_webhook(self, run: Run, now: datetime) -> None:
+        """Note that a run's webhook needs no more telling."""
+        try:
+            self.table.update(statements.end_webhook(run, now))
+        except ConditionRefused:
+            return  # the run was deleted meanwhile
+
     def delete(self, run: Run) -> None:
         """Delete a run that has ended."""
         self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
@@ -305,6 +333,11 @@ class DynamoDBRuns:
 
 ACCEPTED = object()
 """What a transaction that went through returns."""
+
+
+def waiting_on(thread: Thread) -> tuple[str, ...]:
+    """The pending runs of a thread, those that are to come later included."""
+    return (*thread.queue, *thread.delayed)
 
 
 def owned(thread: Thread, lease: Lease) -> bool:

@@ -46,6 +46,7 @@ NAMES = {
     "#until": "until_ms",
     "#active": "active_run",
     "#queue": "queue",
+    "#delayed": "delayed",
     "#clean": "clean",
     "#deleting": "deleting",
     "#graph": "graph_id",
@@ -59,6 +60,9 @@ NAMES = {
     "#error": "error",
     "#cancel": "cancel",
     "#present": "present_until_ms",
+    "#hook_attempts": "webhook_attempts",
+    "#hook_until": "webhook_until",
+    "#hook_sent": "webhook_sent_at",
     "#expires": EXPIRES_AT,
     "#checkpoint": "checkpoint_id",
     "#config": "config",
@@ -74,6 +78,9 @@ EXISTS = "attribute_exists(#pk) AND attribute_not_exists(#deleting)"
 
 # Nobody holds the thread, nobody waits for it. `size` of a missing attribute is an error, hence the OR.
 FREE = "attribute_not_exists(#active) AND (attribute_not_exists(#queue) OR size(#queue) = :zero)"
+
+# No run is to come later either.
+NONE_DELAYED = "(attribute_not_exists(#delayed) OR size(#delayed) = :zero)"
 
 # A run holds the thread or waits for it.
 BUSY = "(attribute_exists(#active) OR (attribute_exists(#queue) AND size(#queue) > :zero))"
@@ -105,8 +112,16 @@ LINE_IS_SHORT = "(attribute_not_exists(#queue) OR size(#queue) < :cap)"
 # The same runs wait, in the same order, as when the thread was read.
 LINE_AS_SEEN = "#queue = :line_seen"
 
+# There is room for one more to come later.
+FEW_DELAYED = "(attribute_not_exists(#delayed) OR size(#delayed) < :cap)"
+
+# The same runs are to come later as when the thread was read.
+DELAYED_AS_SEEN = "#delayed = :delayed_seen"
 # The thread's time is not over; a run that holds it, or waits for it, keeps it.
-NOT_EXPIRED = "(attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms)"
+NOT_EXPIRED = (
+    "(attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms "
+    "OR (attribute_exists(#delayed) AND size(#delayed) > :zero))"
+)
 
 # The thread's time starts anew. That of a thread that is kept for ever ends far off, and nobody looks.
 RENEW_TTL = "#due = if_not_exists(#ttl_ms, :forever) + :now_ms"
@@ -190,7 +205,7 @@ def begin_deletion(tenant: str, thread_id: str) -> Request:
     """UpdateItem: hide the thread and take it from whoever holds it; repeated, it changes nothing."""
     return update(
         items.thread_key(tenant, thread_id),
-        "SET #deleting = :true REMOVE #owner, #until, #active, #queue, #clean, #list_pk, #list_sk",
+        "SET #deleting = :true REMOVE #owner, #until, #active, #queue, #delayed, #clean, #list_pk, #list_sk",
         "attribute_exists(#pk)",
         {":true": {"BOOL": True}},
         returning="ALL_OLD",
@@ -200,6 +215,7 @@ def begin_deletion(tenant: str, thread_id: str) -> Request:
 def admit_on_thread(run: Run, lease: Lease, *, seen: Sighting | None) -> Request:
     """Update of the thread on which a run is admitted: without a look only if it is clean, else if it is as seen."""
     unchanged = f"{CLEAN} AND {EPOCH_GROWS}" if seen is None else EPOCH_AS_SEEN
+    free = FREE if passes_delayed(run) else f"{FREE} AND {NONE_DELAYED}"
     values = {
         **lease_values(lease),
         **run_values(run),
@@ -212,21 +228,30 @@ def admit_on_thread(run: Run, lease: Lease, *, seen: Sighting | None) -> Request
     return update(
         items.thread_key(run.tenant, run.thread_id),
         f"SET {TAKE_LEASE}, {RUN_ON_THREAD}{config_set(run)}, #updated = :now REMOVE #clean",
-        f"{EXISTS} AND {FREE} AND {NOT_EXPIRED} AND {unchanged}",
+        f"{EXISTS} AND {free} AND {NOT_EXPIRED} AND {unchanged}",
         values,
     )
 
 
+def passes_delayed(run: Run) -> bool:
+    """Whether a run may start before those that are to come later, and leave them their turn."""
+    return run.multitask_strategy == "enqueue"
+
+
 def enqueue_on_thread(run: Run, where: Where, cap: int) -> Request:
-    """Update of the thread in whose queue a run takes its place."""
+    """Update of the thread in whose queue a run takes its place, or among those that are to come later."""
     condition = {
         Where.BUSY: f"{EXISTS} AND {BUSY} AND {LINE_IS_SHORT}",
-        Where.FREE: f"{EXISTS} AND {FREE} AND {NOT_EXPIRED}",
+        Where.FREE: f"{EXISTS} AND {FREE} AND {NONE_DELAYED} AND {NOT_EXPIRED}",
         Where.ANY: f"{EXISTS} AND {LINE_IS_SHORT} AND ({BUSY} OR {NOT_EXPIRED})",
     }[where]
+    line = "#queue"
+    if run.due_at is not None:
+        line = "#delayed"
+        condition = condition.replace(LINE_IS_SHORT, FEW_DELAYED)
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        "SET #queue = list_append(if_not_exists(#queue, :none), :line), #updated = :now",
+        f"SET {line} = list_append(if_not_exists({line}, :none), :line), #updated = :now",
         condition,
         {
             **expiry_values(run.updated_at),
@@ -234,7 +259,23 @@ def enqueue_on_thread(run: Run, where: Where, cap: int) -> Request:
             ":line": {"L": [text(run.run_id)]},
             ":cap": number(cap),
             ":zero": number(0),
-            ":now": instant(run.created_at),
+            ":now": instant(run.updated_at),
+        },
+    )
+
+
+def queue_delayed(run: Run, seen: Thread, cap: int) -> Request:
+    """UpdateItem: a run that was to come later takes its place in the queue."""
+    place = f"#delayed[{seen.delayed.index(run.run_id)}]"
+    return update(
+        items.thread_key(run.tenant, run.thread_id),
+        f"SET #queue = list_append(if_not_exists(#queue, :none), :line) REMOVE {place}",
+        f"{EXISTS} AND {place} = :run AND {LINE_IS_SHORT}",
+        {
+            ":none": {"L": []},
+            ":line": line_of([run.run_id]),
+            ":run": text(run.run_id),
+            ":cap": number(cap),
         },
     )
 
@@ -290,17 +331,22 @@ def usurp_on_thread(victim: Run | None, lease: Lease, seen: Thread, successor: R
         conditions.append("attribute_not_exists(#active)")
     if successor is not None:
         conditions.append(LINE_AS_SEEN if seen.queue else LINE_IS_EMPTY)
-        sets.append("#queue = :line")
+        conditions.append(DELAYED_AS_SEEN if seen.delayed else NONE_DELAYED)
+        line, empty = ("#queue", "#delayed") if successor.due_at is None else ("#delayed", "#queue")
+        sets.append(f"{line} = :line")
+        removes.append(empty)
         values[":line"] = line_of([successor.run_id])
         values[":line_seen"] = line_of(seen.queue)
+        values[":delayed_seen"] = line_of(seen.delayed)
         values[":zero"] = number(0)
     expression = f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else "")
     return update(items.thread_key(tenant, thread_id), expression, " AND ".join(conditions), values)
 
 
 def cancel_queued_on_thread(run: Run, seen: Thread) -> Request:
-    """Update of the thread on which a pending run no longer waits."""
-    place = f"#queue[{seen.queue.index(run.run_id)}]"
+    """Update of the thread on which a pending run no longer waits, or is no longer to come."""
+    line, name = (seen.queue, "#queue") if run.run_id in seen.queue else (seen.delayed, "#delayed")
+    place = f"{name}[{line.index(run.run_id)}]"
     return update(
         items.thread_key(run.tenant, run.thread_id),
         f"REMOVE {place}",
@@ -407,6 +453,32 @@ def note_presence(run: Run, until_ms: int) -> Request:
         "SET #present = :until",
         "attribute_exists(#present) AND attribute_not_exists(#ended)",
         {":until": number(until_ms)},
+    )
+
+
+def begin_webhook(run: Run, until: datetime) -> Request:
+    """UpdateItem: one more attempt to tell a run's webhook of its end, unless another has begun since it was read."""
+    first = run.webhook_attempts == 0
+    as_seen = "attribute_not_exists(#hook_attempts)" if first else "#hook_attempts = :seen"
+    return update(
+        items.run_key(run.tenant, run.thread_id, run.run_id),
+        "SET #hook_attempts = :attempts, #hook_until = :until",
+        f"attribute_exists(#ended) AND attribute_not_exists(#hook_sent) AND {as_seen}",
+        {
+            ":attempts": number(run.webhook_attempts + 1),
+            ":until": instant(until),
+            ":seen": number(run.webhook_attempts),
+        },
+    )
+
+
+def end_webhook(run: Run, now: datetime) -> Request:
+    """UpdateItem: a run's webhook needs no more telling."""
+    return update(
+        items.run_key(run.tenant, run.thread_id, run.run_id),
+        "SET #hook_sent = :now",
+        "attribute_exists(#pk)",
+        {":now": instant(now)},
     )
 
 

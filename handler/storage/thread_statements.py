@@ -13,6 +13,7 @@ from handler.storage.statements import (
     EXISTS,
     FREE,
     HELD,
+    NONE_DELAYED,
     RENEW_TTL,
     TAKE_LEASE,
     Request,
@@ -27,7 +28,7 @@ NOT_HELD = "(attribute_not_exists(#owner) OR #until < :dead)"
 
 
 # The thread's time is over, and no run keeps it.
-EXPIRED = f"#ttl = :delete AND #due <= :now_ms AND {FREE}"
+EXPIRED = f"#ttl = :delete AND #due <= :now_ms AND {FREE} AND {NONE_DELAYED}"
 
 
 def begin_expiry(tenant: str, thread_id: str, now: datetime) -> Request:

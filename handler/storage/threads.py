@@ -12,7 +12,7 @@ from handler.domain.models import JsonObject, StateChange, Thread, ThreadTtl, ut
 from handler.domain.ports import Clock
 from handler.errors import StorageUnavailable
 from handler.storage import keys, statements, thread_statements
-from handler.storage.items import json_text, thread_from_item, thread_key, thread_to_item
+from handler.storage.items import cron_key, json_text, thread_from_item, thread_key, thread_to_item
 from handler.storage.table import ConditionRefused, Item, Table
 
 MERGE_TRIES = 10
@@ -174,6 +174,10 @@ class DynamoDBThreads:
 
     def _finish_deletion(self, tenant: str, thread_id: str) -> None:
         self.delete_log(tenant, thread_id)
+        marks = list(self.table.query(statements.query_prefix(tenant, thread_id, keys.CRON_PREFIX, keys_only=True)))
+        # The crons before their marks: what is cut short here is found again by the marks that are left.
+        self.table.batch_delete([cron_key(tenant, keys.cron_id_of(mark[keys.SK]["S"])) for mark in marks])
+        self.table.batch_delete(marks)
         for prefix in (keys.RUN_PREFIX, keys.PAYLOAD_PREFIX):
             self.table.batch_delete(
                 list(self.table.query(statements.query_prefix(tenant, thread_id, prefix, keys_only=True)))

@@ -55,9 +55,19 @@ OWNED = [
     Reach("GET", "/assistants/{assistant_id}/schemas"),
     Reach("GET", "/assistants/{assistant_id}/subgraphs"),
     Reach("GET", "/assistants/{assistant_id}/subgraphs/{namespace}"),
+    Reach("POST", "/threads/{thread_id}/runs/crons", {"assistant_id": "log", "schedule": "0 0 1 1 *"}),
+    Reach("GET", "/runs/crons/{cron_id}"),
+    Reach("PATCH", "/runs/crons/{cron_id}", {"metadata": {"intruder": True}}),
+    Reach("DELETE", "/runs/crons/{cron_id}"),
 ]
 
 NOBODYS = {
+    # Each of a batch's runs gets a thread of its own, and so does each run of such a cron; what is listed is the
+    # caller's own.
+    ("POST", "/runs/batch"),
+    ("POST", "/runs/crons"),
+    ("POST", "/runs/crons/search"),
+    ("POST", "/runs/crons/count"),
     ("GET", "/ok"),
     ("GET", "/info"),
     ("GET", "/docs"),
@@ -131,12 +141,14 @@ def owned(api: httpx.Client, thread_id: str) -> Iterator[dict[str, str]]:
     wait(api, thread_id, input={"n": 1})
     run_id = read(api, f"/threads/{thread_id}/runs")[0]["run_id"]
     assistant_id = api.post("/assistants", json={"graph_id": "subgraph"}).json()["assistant_id"]
+    cron = api.post(f"/threads/{thread_id}/runs/crons", json={"assistant_id": "log", "schedule": "0 0 1 1 *"}).json()
     yield {
         "thread_id": thread_id,
         "run_id": run_id,
         "checkpoint_id": state_of(api, thread_id)["checkpoint_id"],
         "assistant_id": assistant_id,
         "namespace": "child",
+        "cron_id": cron["cron_id"],
     }
     api.delete(f"/assistants/{assistant_id}")
 
@@ -160,7 +172,8 @@ def test_another_tenants_thing_answers_as_if_it_were_not_there(
     status, text = ask(other_tenant, reach, owned)
 
     assert status == 404, text
-    assert (status, text) == ask(other_tenant, reach, {**owned, "thread_id": UNKNOWN, "assistant_id": UNKNOWN})
+    nobodys = {"thread_id": UNKNOWN, "assistant_id": UNKNOWN, "cron_id": UNKNOWN}
+    assert (status, text) == ask(other_tenant, reach, {**owned, **nobodys})
     assert seen(owned["thread_id"]) == before
     assert read(api, f"/assistants/{owned['assistant_id']}") == assistant
     # The owner is not refused, so the refusal above is about who asks.

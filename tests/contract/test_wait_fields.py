@@ -613,14 +613,3 @@ def test_durability_sync_shows_each_super_step_while_the_run_goes_on(api: httpx.
         until(lambda: "old-0" in state_of(api, thread_id)["values"].get("entries", []), "the first entry is seen")
         assert not old.done()
     assert len(state_of(api, thread_id)["values"]["entries"]) == 4
-
-
-# --- webhook, after_seconds -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("field", "value"), [("webhook", "https://example.com/hook"), ("after_seconds", 5)])
-def test_what_has_to_happen_later_is_refused_by_name(field: str, value: Any, api: httpx.Client, thread_id: str) -> None:
-    refused = post(api, thread_id, **{field: value})
-    assert refused.status_code == 501
-    assert field in refused.json()["detail"]
-    assert read(api, f"/threads/{thread_id}/runs") == []

@@ -101,6 +101,12 @@ def queue_actions() -> set[str]:
     return {action(name) for method in methods for receiver, name, _call in calls(method) if receiver == "client"}
 
 
+def schedule_actions() -> set[str]:
+    """The actions that the code takes on schedules."""
+    tree = ast.parse((STORAGE / "timers.py").read_text())
+    return {action(name) for receiver, name, _call in calls(tree) if receiver == "client"}
+
+
 def methods_called(name: str) -> set[str]:
     """The modules in which a method or function of this name is called."""
     return {

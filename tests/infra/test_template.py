@@ -12,7 +12,7 @@ from handler.settings import Settings
 from handler.storage.keys import EXPIRY_PREFIX
 from handler.storage.schema import EXPIRES_AT, TABLE
 from infra.build import LAMBDA_PLATFORMS, LAMBDA_PYTHON
-from tests.infra.actions import indexes_queried, methods_called, queue_actions, table_actions
+from tests.infra.actions import indexes_queried, methods_called, queue_actions, schedule_actions, table_actions
 from tests.template import TEMPLATE, load_template, resources, table_definition
 
 ROOT = TEMPLATE.parent
@@ -31,6 +31,10 @@ OF_AWS = {
     "AmazonAPIGatewayPushToCloudWatchLogs": "WithAccountLogRole",
 }
 """AWS's own policies and under which condition a role has one: their actions know no resource to be narrowed to."""
+
+
+SCHEDULES = "arn:${AWS::Partition}:scheduler:${AWS::Region}:${AWS::AccountId}:schedule/${ScheduleGroup}/*"
+"""The schedules of this stack's group; their names are the runs' and crons' ids, so no list of them can be written."""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -94,9 +98,27 @@ def test_the_policies_allow_on_the_queue_what_the_code_and_lambda_do_and_nothing
     assert receivers == ["WorkerFunctionRole"]
 
 
+def test_the_policies_allow_on_schedules_what_the_code_does_within_one_group_and_nothing_more() -> None:
+    assert len(schedule_actions()) == 3
+    (statement,) = (one for one in statements() if "scheduler:" in str(one["Action"]))
+    assert set(statement["Action"]) == {f"scheduler:{action}" for action in schedule_actions()}
+    assert statement["Resource"] == {"Fn::Sub": SCHEDULES}
+
+
+def test_only_scheduler_is_handed_a_role_and_only_the_one_that_sends_to_the_queue() -> None:
+    (statement,) = (one for one in statements() if "iam:" in str(one["Action"]))
+    assert (statement["Action"], statement["Resource"]) == ("iam:PassRole", {"Fn::GetAtt": ["SchedulerRole", "Arn"]})
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    (trust,) = resources("AWS::IAM::Role")["SchedulerRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"]["aws:SourceArn"] == {"Fn::GetAtt": ["ScheduleGroup", "Arn"]}
+    (sends,) = role_statements("SchedulerRole")
+    assert (sends["Action"], sends["Resource"]) == ("sqs:SendMessage", {"Fn::GetAtt": ["Queue", "Arn"]})
+
+
 def test_the_policies_allow_nothing_else() -> None:
-    known = allowed_actions("dynamodb:") | allowed_actions("sqs:")
-    assert allowed_actions("") - known == LOG_ACTIONS | KEY_ACTIONS
+    known = allowed_actions("dynamodb:") | allowed_actions("sqs:") | allowed_actions("scheduler:")
+    assert allowed_actions("") - known == LOG_ACTIONS | KEY_ACTIONS | {"iam:PassRole"}
 
 
 def test_an_index_may_be_queried_exactly_if_the_code_queries_one() -> None:
@@ -111,7 +133,8 @@ def test_an_index_may_be_queried_exactly_if_the_code_queries_one() -> None:
 def test_no_statement_has_a_wildcard() -> None:
     for statement in statements():
         assert statement["Effect"] == "Allow"
-        assert "*" not in str(statement["Action"]) + str(statement["Resource"]), statement
+        resource = "" if statement["Resource"] == {"Fn::Sub": SCHEDULES} else str(statement["Resource"])
+        assert "*" not in str(statement["Action"]) + resource, statement
         assert not statement.keys() & {"NotAction", "NotResource"}
 
 
@@ -206,7 +229,7 @@ def test_what_the_template_sets_by_default_is_valid(monkeypatch: pytest.MonkeyPa
     defaults = {name: parameter.get("Default") for name, parameter in load_template()["Parameters"].items()}
     for variables in environments().values():
         for name, value in variables.items():
-            text = value if isinstance(value, str) else str(defaults.get(value["Ref"], "of-a-resource"))
+            text = value if isinstance(value, str) else str(defaults.get(value.get("Ref"), "of-a-resource"))
             monkeypatch.setenv(name, text)
         settings = Settings()
         assert settings.langgraph_config == Path("project/langgraph.json")

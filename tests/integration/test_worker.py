@@ -18,10 +18,10 @@ from handler.api.app import create_app
 from handler.api.services import Services
 from handler.bootstrap import create_queue, create_table
 from handler.domain.lease import Lease
+from handler.domain.messages import Wake
 from handler.domain.models import Claim, Run, Thread, new_run_id
 from handler.runs.driver import MAX_ATTEMPTS, MAX_HANDOFFS
 from handler.settings import get_settings
-from handler.storage.queue import Wake
 from tests.conftest import GRAPHS, serving
 from tests.engines import Engine
 

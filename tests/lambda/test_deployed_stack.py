@@ -21,7 +21,7 @@ from handler.embedded import embedded_engine
 from tests.engines import ENVIRONMENT
 from tests.rie import ROOT
 
-SERVICES = "apigateway,cloudformation,cloudwatch,dynamodb,iam,lambda,logs,s3,sqs,sts"
+SERVICES = "apigateway,cloudformation,cloudwatch,dynamodb,iam,lambda,logs,s3,scheduler,sqs,sts"
 STACK = "deployed"
 PARAMETERS = ("Auth=none", "AccessLogs=false", "Monitoring=false")
 
@@ -157,3 +157,32 @@ def test_a_background_run_is_driven_by_the_worker_in_the_name_of_its_request(
     assert any(
         correlation in line and "POST /threads/{thread_id}/runs" in line for line in seen[f"/aws/lambda/{STACK}-api"]
     )
+
+
+@pytest.mark.slow
+def test_a_cron_that_is_far_ahead_is_a_schedule_of_the_stacks_group(client: httpx.Client, stack: Deployed) -> None:
+    thread_id = client.post("/threads", json={}).json()["thread_id"]
+    body = {"assistant_id": "agent", "schedule": "0 0 1 1 *", "timezone": "Europe/Oslo"}
+    created = client.post(f"/threads/{thread_id}/runs/crons", json=body)
+    assert created.status_code == 200, created.text
+    (schedule,) = stack.client("scheduler").list_schedules()["Schedules"]
+    assert schedule["Name"] == f"cron-{created.json()['cron_id']}"
+    assert schedule["GroupName"] != "default"
+    assert stack.outputs["QueueUrl"].rpartition("/")[2] in schedule["Target"]["Arn"]
+    assert client.delete(f"/threads/{thread_id}").status_code == 204
+    assert client.get(f"/runs/crons/{created.json()['cron_id']}").status_code == 404
+
+
+@pytest.mark.slow
+def test_a_cron_of_each_second_is_fired_by_the_worker(client: httpx.Client) -> None:
+    thread_id = client.post("/threads", json={}).json()["thread_id"]
+    messages = [{"role": "user", "content": "hello"}]
+    body = {"assistant_id": "agent", "schedule": "* * * * * */5", "input": {"messages": messages}}
+    cron_id = client.post(f"/threads/{thread_id}/runs/crons", json=body).json()["cron_id"]
+    deadline = time.monotonic() + 60
+    ended: list[str] = []
+    while len(ended) < 2 and time.monotonic() < deadline:
+        time.sleep(1)
+        ended = [run["status"] for run in client.get(f"/threads/{thread_id}/runs").json() if run["status"] == "success"]
+    assert client.delete(f"/runs/crons/{cron_id}").status_code == 204
+    assert len(ended) >= 2

@@ -17,6 +17,7 @@ EXPECTED = {
     "ThreadNotFound": 404,
     "RunNotFound": 404,
     "AssistantNotFound": 404,
+    "CronNotFound": 404,
     "Conflict": 409,
     "AssistantExists": 409,
     "SystemAssistant": 409,

@@ -5,8 +5,9 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from handler.domain.messages import Wake
 from handler.errors import StorageUnavailable
-from handler.storage.queue import MAX_DELAY_S, NoWakes, SqsWakes, Wake
+from handler.storage.queue import MAX_DELAY_S, NoWakes, SqsWakes
 from handler.telemetry import correlated
 
 

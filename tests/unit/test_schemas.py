@@ -137,9 +137,6 @@ def test_a_bare_node_name_is_a_list_of_one_and_a_star_is_all(name: str) -> None:
     ("field", "value"),
     [
         ("stream", True),
-        ("webhook", "https://example.com"),
-        ("after_seconds", 0),
-        ("feedback_keys", ["a"]),
         ("stream_resumable", True),
     ],
 )
