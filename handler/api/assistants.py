@@ -22,7 +22,8 @@ from handler.api.services import Services, TheServices
 from handler.domain.assistants import changed_by, new_assistant
 from handler.domain.filters import contains
 from handler.domain.models import Assistant, Caller, system_assistant_id
-from handler.errors import AssistantExists, AssistantNotFound, Invalid, NotFound, NotSupported
+from handler.errors import AssistantExists, AssistantNotFound, Invalid, NotFound, SystemAssistant
+from handler.runs.cascade import delete_threads_of
 
 router = APIRouter(tags=["assistants"])
 
@@ -98,7 +99,10 @@ async def delete_assistant(
     """Delete an assistant with its versions; with `delete_threads=true` also the threads that ran it last."""
     canonical = as_uuid(assistant_id, "assistant")
     if request.query_params.get("delete_threads", "").lower() == "true":
-        raise NotSupported("delete_threads is not supported yet")
+        assistant = await assistant_with(services, caller, canonical)
+        if canonical == system_assistant_id(assistant.graph_id):
+            raise SystemAssistant(canonical)
+        await services.offload(delete_threads_of, services.threads, caller.tenant, canonical)
     if not await services.offload(services.assistants.delete, caller.tenant, canonical):
         raise AssistantNotFound(canonical)
     return Response(status_code=204)

@@ -225,6 +225,20 @@ def test_a_deleted_assistant_is_gone_with_its_versions(own: httpx.Client) -> Non
     assert anew["version"] == 1
 
 
+def test_an_assistant_is_deleted_with_the_threads_that_ran_it_last(own: httpx.Client) -> None:
+    assistant_id, other = (create(own, "log")["assistant_id"] for _ in range(2))
+    threads = []
+    for runs in ([assistant_id], [other], [assistant_id, other], [other, assistant_id]):
+        thread_id = own.post("/threads", json={}).json()["thread_id"]
+        for one in runs:
+            wait(own, thread_id, one, input={"n": 1})
+        threads.append(thread_id)
+    assert own.delete(f"/assistants/{other}?delete_threads=false").status_code == 204
+    assert own.delete(f"/assistants/{assistant_id}?delete_threads=true").status_code == 204
+    assert [own.get(f"/threads/{thread_id}").status_code for thread_id in threads] == [404, 200, 200, 404]
+    assert own.delete(f"/assistants/{CUSTOM}?delete_threads=true").status_code == 409
+
+
 def test_a_system_assistant_cannot_be_changed_or_deleted(own: httpx.Client) -> None:
     before = read(own, f"/assistants/{CUSTOM}")
     answers = [

@@ -1,7 +1,9 @@
 """The store in DynamoDB does what LangGraph's InMemoryStore does, and what only a database has to do."""
 
+import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -202,16 +204,26 @@ def test_sort_keys_sort_as_namespaces_do() -> None:
         assert keys.store_place(keys.store_sk(namespace, "k#%")) == (namespace, "k#%")
 
 
-async def test_a_store_answers_async_code(items: DynamoDBItems) -> None:
+def in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    """Run async code on a loop of its own, away from the one that the test runner looks after."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+def test_a_store_answers_async_code(items: DynamoDBItems) -> None:
     store = Store(items, None, None).of("acme")
-    await store.aput(("a",), "k", {"x": 1})
-    found = await store.aget(("a",), "k")
-    assert found is not None
-    assert (found.value, found.created_at) == ({"x": 1}, NOW)
-    assert [item.key for item in await store.asearch(("a",))] == ["k"]
-    assert await store.alist_namespaces() == [("a",)]
-    await store.adelete(("a",), "k")
-    assert await store.aget(("a",), "k") is None
+
+    async def use() -> None:
+        await store.aput(("a",), "k", {"x": 1})
+        found = await store.aget(("a",), "k")
+        assert found is not None
+        assert (found.value, found.created_at) == ({"x": 1}, NOW)
+        assert [item.key for item in await store.asearch(("a",))] == ["k"]
+        assert await store.alist_namespaces() == [("a",)]
+        await store.adelete(("a",), "k")
+        assert await store.aget(("a",), "k") is None
+
+    in_a_thread(use())
 
 
 def test_a_namespace_that_cannot_be_is_refused_in_a_batch_as_well(items: DynamoDBItems) -> None:

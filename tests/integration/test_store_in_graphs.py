@@ -18,6 +18,7 @@ from handler.runs.semantics import SemanticIndex
 from tests.conftest import TENANT_HEADER, TenantFromHeader, new_settings, serving
 from tests.contract.calls import Json, wait
 from tests.engines import Engine
+from tests.integration.test_item_store import in_a_thread
 
 PROJECT = Path(__file__).parents[1] / "graphs" / "memory"
 
@@ -168,10 +169,15 @@ def test_a_providers_model_needs_langchain(tmp_path: Path) -> None:
         index.meaning("x")
 
 
-async def test_an_async_embedding_is_not_waited_for_where_that_would_block_forever(tmp_path: Path) -> None:
+def test_an_async_embedding_is_not_waited_for_where_that_would_block_forever(tmp_path: Path) -> None:
     index = written(tmp_path, "async def embed(texts):\n    return [[1.0, 2.0] for _ in texts]\n")
-    with pytest.raises(ValueError, match="async methods"):
-        index.meaning("x")
+
+    async def search() -> None:
+        with pytest.raises(ValueError, match="async methods"):
+            index.meaning("x")
+
+    in_a_thread(search())
+    assert index.meaning("x") == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
