@@ -175,7 +175,7 @@ class StateUpdateBody(Body):
     values: JsonDict | list[Any] | None = None
     as_node: StrictStr | None = None
     checkpoint: CheckpointBody | None = None
-    checkpoint_id: StrictStr | None = None
+    checkpoint_id: CheckpointId | None = None
 
 
 class ThreadCreateBody(Body):

@@ -72,12 +72,13 @@ async def get_history(thread_id: str, request: Request, caller: TheCaller, servi
     """List the states of a thread, newest first."""
     query = request.query_params
     text = query.get("limit", "1")
-    if not text.isdigit() or int(text) > MAX_ROWS:
-        raise Invalid(f"Invalid limit {text}")
+    try:
+        limit = min(max(int(text), 0), MAX_ROWS)
+    except ValueError:
+        raise Invalid(f"Invalid limit {text}") from None
     thread = await thread_of(services, caller, thread_id)
-    if int(text) == 0:
-        return json_answer([])
-    return await history_answer(services, thread, HistoryBody(limit=int(text), before=query.get("before")))
+    states = services.states.history(thread, {}, limit=limit, before=query.get("before"), metadata=None)
+    return json_answer(await services.loop.run(states))
 
 
 @router.post("/threads/{thread_id}/history", openapi_extra=documented(HistoryBody))

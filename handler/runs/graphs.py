@@ -120,7 +120,8 @@ def _read_ttl(path: Path, checkpointer: Any) -> TtlConfig:
         )
     except (AttributeError, TypeError, ValueError) as error:
         raise GraphLoadError(f'{path}: "checkpointer.ttl": {error}') from None
-    if not (0 < (config.default_minutes or 1) <= MAX_TTL_MINUTES and config.sweep_minutes > 0):
+    kept = 1 if config.default_minutes is None else config.default_minutes
+    if not (0 < kept <= MAX_TTL_MINUTES and config.sweep_minutes > 0):
         raise GraphLoadError(f'{path}: "checkpointer.ttl": minutes must be more than 0, and less than ten years')
     return config
 

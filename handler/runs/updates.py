@@ -98,6 +98,8 @@ class Updates:
             "metadata": {"graph_id": graph_id},
         }
         async with self.graphs.open(graph_id, {**config}, checkpointer=saver) as graph:
+            if checkpoint.get("checkpoint_id") and await saver.aget_tuple(config) is None:
+                raise BadRequest(f"Checkpoint {checkpoint['checkpoint_id']} not found on this thread")
             try:
                 updated = await graph.abulk_update_state(config, [_state_updates(step) for step in supersteps])
             except ServiceError:

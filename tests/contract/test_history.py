@@ -22,15 +22,6 @@ def test_the_history_is_listed_newest_first_and_begins_with_the_state(api: httpx
     assert read(api, f"/threads/{thread_id}/history?limit=2") == states[:2]
 
 
-def test_one_state_is_listed_where_no_limit_is_given(api: httpx.Client, thread_id: str) -> None:
-    wait(api, thread_id, input={"n": 2})
-    newest = [state_of(api, thread_id)]
-    assert read(api, f"/threads/{thread_id}/history") == newest
-    assert api.post(f"/threads/{thread_id}/history", json={}).json() == newest
-    response = api.post(f"/threads/{thread_id}/history", json={"limit": 0})
-    assert response.status_code == 422
-
-
 def test_the_history_before_a_checkpoint_is_listed_however_it_is_named(api: httpx.Client, thread_id: str) -> None:
     wait(api, thread_id, input={"n": 2})
     states = history(api, thread_id)
@@ -39,6 +30,7 @@ def test_the_history_before_a_checkpoint_is_listed_however_it_is_named(api: http
     assert history(api, thread_id, before={"checkpoint_id": before}) == states[2:]
     assert history(api, thread_id, before={"configurable": {"checkpoint_id": before}}) == states[2:]
     assert read(api, f"/threads/{thread_id}/history?limit=100&before={before}") == states[2:]
+    assert read(api, f"/threads/{thread_id}/history?limit=100&before=abc") == states
 
 
 def test_the_history_is_filtered_by_metadata(api: httpx.Client, thread_id: str) -> None:
@@ -52,9 +44,19 @@ def test_the_history_is_filtered_by_metadata(api: httpx.Client, thread_id: str) 
 def test_a_thread_without_runs_has_no_history_and_a_limit_must_be_a_number(api: httpx.Client, thread_id: str) -> None:
     assert history(api, thread_id) == []
     assert read(api, f"/threads/{thread_id}/history?limit=0") == []
+    assert read(api, f"/threads/{thread_id}/history?limit=-1") == []
+    assert read(api, f"/threads/{thread_id}/history?limit=1001") == []
+    for limit in (0, 1001):
+        assert api.post(f"/threads/{thread_id}/history", json={"limit": limit}).status_code == 422
     response = api.get(f"/threads/{thread_id}/history?limit=x")
     assert (response.status_code, response.json()) == (422, {"detail": "Invalid limit x"})
     assert api.get(f"/threads/{UNKNOWN}/history").status_code == 404
+
+
+def test_a_history_is_one_state_long_unless_more_are_asked_for(api: httpx.Client, thread_id: str) -> None:
+    wait(api, thread_id, input={"n": 2})
+    assert read(api, f"/threads/{thread_id}/history") == [state_of(api, thread_id)]
+    assert api.post(f"/threads/{thread_id}/history", json={}).json() == [state_of(api, thread_id)]
 
 
 def test_the_state_at_a_checkpoint_is_the_one_in_the_history(api: httpx.Client, thread_id: str) -> None:

@@ -106,6 +106,15 @@ def test_an_update_at_a_checkpoint_is_a_branch(shape: str, api: httpx.Client, th
     assert read(api, f"/threads/{thread_id}")["values"]["entries"] == ["e-0", "branch"]
 
 
+def test_an_update_at_a_checkpoint_that_is_not_there_is_refused(api: httpx.Client, thread_id: str) -> None:
+    result = wait(api, thread_id, input={"n": 1})
+    body = {"values": {"entries": ["lost"]}, "as_node": "append", "checkpoint_id": UNKNOWN}
+    response = api.post(f"/threads/{thread_id}/state", json=body)
+    assert (response.status_code, "not found on this thread" in response.text) == (400, True)
+    assert api.post(f"/threads/{thread_id}/state", json={**body, "checkpoint_id": "abc"}).status_code == 422
+    assert state_of(api, thread_id)["values"] == result
+
+
 def test_an_update_without_values_changes_none(api: httpx.Client, thread_id: str) -> None:
     result = wait(api, thread_id, input={"n": 1})
     update(api, thread_id)

@@ -49,9 +49,9 @@ REASONS: tuple[Reason, ...] = (
         r"body(\[\])?\.kwargs\.(context|webhook|feedback_keys|resumable|checkpoint_during|checkpoint|on_disconnect"
         r"|on_completion|durability|stream)",
     ),
-    Reason("A thread shows `error` and `interrupts` from the start.", r"body(\[\])?\.(error|interrupts)"),
+    Reason("Where `interrupts` of threads are selected, they are there also if empty.", r"body\[\]\.interrupts"),
     Reason(
-        "A thread keeps no config: the config of a run is in its `kwargs`.",
+        "A thread shows its last run's config, up to 2 KB and without `configurable`: that is in the run's `kwargs`.",
         r"body(\[\])?\.config\.(configurable|tags|recursion_limit|metadata)",
         "(?!crons).*",
     ),
@@ -69,6 +69,16 @@ REASONS: tuple[Reason, ...] = (
         "Super-steps that cannot be applied are 400 and make no thread; the reference answers 201 with a detail.",
         "status",
         "threads: create: supersteps without a graph",
+    ),
+    Reason(
+        "A ttl is kept, and shown to those who ask; the reference in memory has none.",
+        r"body\.ttl",
+        "threads: read with ttl",
+    ),
+    Reason(
+        "A state cannot be changed at a checkpoint that is not there; the reference begins a branch from nothing.",
+        r"status|body\..*",
+        "state: update: (unknown checkpoint|checkpoint_id no UUID)",
     ),
     Reason(
         "`values` are compared also where threads have none; the reference fails with 500.",

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,8 @@ from handler.api.services import Services
 from handler.bootstrap import create_queue, create_table
 from handler.domain.lease import Lease
 from handler.domain.messages import Wake
-from handler.domain.models import Claim, Run, Thread, new_run_id
+from handler.domain.models import Claim, Run, Thread, ThreadTtl, TtlStrategy, new_run_id, utc_now
+from handler.domain.status import ThreadStatus
 from handler.runs.driver import MAX_ATTEMPTS, MAX_HANDOFFS
 from handler.settings import get_settings
 from tests.conftest import GRAPHS, serving
@@ -440,3 +442,38 @@ def test_hand_offs_are_no_deaths_but_are_capped_too(functions: Lambda, client: h
     assert run.handoffs == MAX_HANDOFFS + 1
     assert run.error is not None
     assert f"{MAX_HANDOFFS} hand-offs" in run.error["message"]
+
+
+def expiry_of(thread_id: str, number: str) -> dict[str, Any]:
+    """A record of the table's stream: DynamoDB's TTL has deleted an expiry."""
+    return {
+        "eventID": number,
+        "eventName": "REMOVE",
+        "eventSource": "aws:dynamodb",
+        "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
+        "dynamodb": {
+            "Keys": {"PK": {"S": "X#2026-01-02#0"}, "SK": {"S": f"2026-01-02T03:14:05.000+00:00#{TENANT}#{thread_id}"}},
+            "SequenceNumber": number,
+            "StreamViewType": "KEYS_ONLY",
+        },
+    }
+
+
+def test_an_expiry_deletes_a_thread_that_is_due_and_leaves_one_that_is_not(functions: Lambda) -> None:
+    now = utc_now()
+    due, kept = (str(uuid.uuid4()) for _ in range(2))
+    for thread_id, at in ((due, now), (kept, now + timedelta(hours=1))):
+        ttl = ThreadTtl(TtlStrategy.DELETE, 1, at)
+        functions.services.threads.create(Thread(TENANT, thread_id, ThreadStatus.IDLE, now, now, ttl=ttl))
+    event = {"Records": [expiry_of(due, "1"), expiry_of(kept, "2"), expiry_of(str(uuid.uuid4()), "3")]}
+    answer = functions.worker.handler(event, Invocation(PLENTY_S))
+    assert answer == {"batchItemFailures": []}
+    assert functions.services.threads.expire(TENANT, due) is False, "it is gone, not only hidden"
+    assert functions.thread(kept).thread_id == kept
+
+
+def test_an_expiry_that_cannot_be_read_comes_again(functions: Lambda) -> None:
+    broken = expiry_of("T", "7")
+    broken["dynamodb"]["Keys"]["SK"]["S"] = "nonsense"
+    answer = functions.worker.handler({"Records": [broken]}, Invocation(PLENTY_S))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}

@@ -6,13 +6,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from handler.domain.models import ThreadTtl, TtlStrategy
 from handler.errors import GraphLoadError
-from handler.runs.graphs import GraphConfig, Graphs, read_config
+from handler.runs.graphs import GraphConfig, Graphs, TtlConfig, read_config
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 BUILDER = """
     import contextlib
@@ -342,3 +346,30 @@ def test_a_graphs_module_has_the_same_name_in_every_process_and_place(tmp_path: 
         )
         names.add(result.stdout.strip())
     assert len(names) == 1
+
+
+def ttl_of(tmp_path: Path, **ttl: Any) -> TtlConfig:
+    return config_of(tmp_path, {"a": "./agent.py:graph"}, checkpointer={"ttl": ttl}).ttl
+
+
+def test_threads_are_kept_for_ever_unless_the_config_says_otherwise(tmp_path: Path) -> None:
+    for config in (config_of(tmp_path, {"a": "./agent.py:graph"}).ttl, ttl_of(tmp_path, strategy="delete")):
+        assert config.of_new_thread(NOW) is None
+        assert config.of_new_thread(NOW, minutes=1) == ThreadTtl(TtlStrategy.DELETE, 1, NOW + timedelta(minutes=1))
+
+
+def test_the_config_says_how_long_new_threads_are_kept(tmp_path: Path) -> None:
+    config = ttl_of(tmp_path, strategy="keep_latest", default_ttl=60, sweep_interval_minutes=7)
+    assert config.sweep_minutes == 7
+    assert config.of_new_thread(NOW) == ThreadTtl(TtlStrategy.KEEP_LATEST, 60, NOW + timedelta(hours=1))
+    assert config.of_new_thread(NOW, "delete", 1) == ThreadTtl(TtlStrategy.DELETE, 1, NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    "ttl",
+    [{"default_ttl": "x"}, {"default_ttl": 0}, {"default_ttl": -1}, {"strategy": "x"}, {"sweep_interval_minutes": 0}],
+    ids=str,
+)
+def test_a_ttl_that_says_nothing_sensible_is_refused(ttl: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(GraphLoadError, match=r"checkpointer\.ttl"):
+        ttl_of(tmp_path, **ttl)
