@@ -124,10 +124,15 @@ def shown(op: Op, result: Result) -> Any:
 
 
 class Tidy(InMemoryStore):
-    """InMemoryStore without the namespaces that it goes on to list when nothing is left in them."""
+    """InMemoryStore without the namespaces that it lists where nothing is left in them, or was only looked for."""
 
     def batch(self, ops: Any) -> list[Result]:
-        """Carry out operations."""
+        """Carry out operations: what reads one by one, then what writes."""
+        results = [None if isinstance(op, PutOp) else self._tidied([op])[0] for op in ops]
+        self._tidied([op for op in ops if isinstance(op, PutOp)])
+        return results
+
+    def _tidied(self, ops: list[Op]) -> list[Result]:
         for namespace in [namespace for namespace, kept in self._data.items() if not kept]:
             del self._data[namespace]
         return super().batch(ops)
