@@ -10,6 +10,7 @@ from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
 from handler.api.services import Services, TheServices
+from handler.api.sse import start_and_stream
 from handler.api.starts import admit
 from handler.api.threads import thread_of, truthy
 from handler.api.waits import Preferences, note_presence, run_headers, run_path, waited
@@ -48,6 +49,8 @@ async def start_and_wait(
     request: Request, services: Services, caller: Caller, thread_id: str, body: RunBody
 ) -> Response:
     """Admit a run and answer with its result; one that was accepted before under the same key is joined."""
+    if body.stream:
+        return await start_and_stream(request, services, caller, thread_id, body)
     inline = not (Preferences.of(request).respond_async and services.settings.queue_url)
     admitted = await admit(request, services, caller, thread_id, body, inline=inline)
     if not inline:
@@ -106,6 +109,7 @@ async def start_in_background(
     """Admit a run and have a worker drive it."""
     if not services.settings.queue_url:
         raise NotSupported("background runs need a queue: set QUEUE_URL")
+    body = body.model_copy(update={"stream": None})
     run = (await admit(request, services, caller, thread_id, body, inline=False)).run
     await services.offload(services.wakes.send, run.tenant, run.thread_id, run.run_id)
     return json_answer(shown_run(run), headers=run_headers(run))

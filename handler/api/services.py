@@ -14,6 +14,7 @@ from handler.runs.cancellation import Cancellation
 from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver
 from handler.runs.expiry import Expiry
+from handler.runs.follower import Streams
 from handler.runs.graphs import Graphs
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
@@ -52,6 +53,7 @@ class Services:
     expiry: Expiry
     descriptions: Descriptions
     store: Store
+    streams: Streams
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

@@ -83,16 +83,12 @@ async def assistant_of(services: Services, caller: Caller, asked: str) -> Assist
 
 def refuse_unsupported(body: RunBody) -> None:
     """Refuse by name what this server does not do yet; nothing is ignored silently."""
-    if body.stream:
-        raise NotSupported("stream is not supported yet: use the answer of runs/wait without it")
     if body.webhook is not None:
         raise NotSupported("webhook is not supported yet")
     if body.after_seconds is not None:
         raise NotSupported("after_seconds is not supported yet")
     if body.feedback_keys:
-        raise NotSupported("feedback_keys is not supported")
-    if body.stream_resumable:
-        raise NotSupported("stream_resumable is not supported yet")
+        raise NotSupported("feedback_keys is not supported: their URLs are LangSmith's")
 
 
 def new_run(
@@ -136,6 +132,8 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "checkpoint": checkpoint or None,
         "stream_mode": modes,
         "subgraphs": bool(body.stream_subgraphs),
+        "resumable": bool(body.stream_resumable),
+        **({"stream": True} if body.stream else {}),
         "interrupt_before": body.interrupt_before,
         "interrupt_after": body.interrupt_after,
         "on_disconnect": body.on_disconnect or services.settings.default_on_disconnect,

@@ -174,7 +174,7 @@ class DynamoDBThreads:
 
     def _finish_deletion(self, tenant: str, thread_id: str) -> None:
         self.delete_log(tenant, thread_id)
-        for prefix in (keys.RUN_PREFIX, keys.PAYLOAD_PREFIX):
+        for prefix in (keys.RUN_PREFIX, keys.PAYLOAD_PREFIX, keys.EVENT_PREFIX):
             self.table.batch_delete(
                 list(self.table.query(statements.query_prefix(tenant, thread_id, prefix, keys_only=True)))
             )
