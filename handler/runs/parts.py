@@ -12,6 +12,7 @@
 With subgraphs what one of them emits is named `mode|node:task|…`.
 """
 
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -78,10 +79,10 @@ async def _among_events(
     graph: Any, arguments: GraphArguments, options: JsonObject, publish: Publish
 ) -> AsyncIterator[Any]:
     """The graph's chunks, taken from LangChain's events, which are published but for those that carry the chunks."""
-    root: str | None = None
-    config = {"run_name": arguments.config["configurable"].get("graph_id"), **arguments.config}
+    configurable = arguments.config["configurable"]
+    root = configurable["run_id"]
+    config = {"run_name": configurable["graph_id"], **arguments.config, "run_id": uuid.UUID(root)}
     async for event in graph.astream_events(arguments.input, config, version="v2", **options):
-        root = root or event["run_id"]
         if event["event"] == "on_chain_stream" and event["run_id"] == root:
             yield event["data"]["chunk"]
         elif "langsmith:hidden" not in (event.get("tags") or ()):

@@ -166,7 +166,6 @@ FIELDS = [
     given("webhook", "/relative", status=501),
     given("webhook", "https://example.com/hook", status=501),
     given("after_seconds", 5, status=501),
-    given("stream", True, status=501),
 ]
 
 COMMANDS = [

@@ -55,6 +55,8 @@ OWNED = [
     Reach("GET", "/assistants/{assistant_id}/schemas"),
     Reach("GET", "/assistants/{assistant_id}/subgraphs"),
     Reach("GET", "/assistants/{assistant_id}/subgraphs/{namespace}"),
+    Reach("POST", "/threads/{thread_id}/runs/stream", RUN),
+    Reach("GET", "/threads/{thread_id}/runs/{run_id}/stream"),
 ]
 
 NOBODYS = {
@@ -82,6 +84,7 @@ NOBODYS = {
     ("POST", "/store/namespaces"),
     # A run without a thread gets a new one.
     ("POST", "/runs"),
+    ("POST", "/runs/stream"),
     ("POST", "/runs/wait"),
 }
 

@@ -40,7 +40,7 @@ GOOD: dict[str, list[Any]] = {
     "stream": [True, False],
     "stream_mode": ["values", "messages-tuple", ["values", "updates"], []],
     "stream_subgraphs": [True],
-    "stream_resumable": [False],
+    "stream_resumable": [True, False],
     "on_disconnect": ["cancel", "continue"],
     "on_completion": ["delete", "keep"],
     "multitask_strategy": ["reject", "interrupt", "rollback", "enqueue"],
@@ -136,11 +136,9 @@ def test_a_bare_node_name_is_a_list_of_one_and_a_star_is_all(name: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("stream", True),
         ("webhook", "https://example.com"),
         ("after_seconds", 0),
         ("feedback_keys", ["a"]),
-        ("stream_resumable", True),
     ],
 )
 def test_what_is_not_done_yet_is_refused_by_name(field: str, value: Any) -> None:
