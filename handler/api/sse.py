@@ -4,18 +4,21 @@ A gateway that buffers gets each answer whole, so a slice closes before the gate
 where the next one begins. The SDKs look at the run when a stream closes, find it running, and ask there, with the id
 of the last event that they have seen. They do so five times in vain: in the fourth slice in a row in which nothing has
 happened the run's metadata are sent again, which any client takes for a sign of life and nothing more.
+
+A run may end after its slice closed and before the SDK looks; then the SDK would never ask for the last events. So the
+Location names the place in the run's own segment, `/threads/T/runs/R~place/stream`, and the SDKs, which look at the run
+by what is before `/stream`, see it running as long as there is something behind that place.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
-from handler.api.gateway import spent_s, url_of
+from handler.api.gateway import spent_s
 from handler.api.schemas import RunBody
 from handler.api.services import Services
 from handler.api.starts import admit
@@ -28,6 +31,9 @@ from handler.runs.follower import Follower
 
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = b": heartbeat\r\n\r\n"
+
+PLACE_MARK = "~"
+"""Between a run's id and a place in its stream, in a path."""
 
 SILENT_SLICES = 3
 """How many slices in a row may be empty."""
@@ -58,14 +64,15 @@ class Asked:
         mode, _, _ = event.name.partition("|")
         return bool({mode, mode.partition("/")[0], f"{mode}-tuple"} & self.modes)
 
-    def location(self, request: Request, run: Run) -> str:
-        """The URL where the stream goes on."""
-        query: list[tuple[str, Any]] = [("stream_mode", mode) for mode in sorted(self.modes)]
-        if self.goes_on:
-            query += [("after", str(self.after)), ("silent", self.silent)]
+    def location(self, run: Run) -> str:
+        """Where the stream goes on: a path below the SDKs' base URL, since the JS SDK looks at the run of no other."""
+        query = [("stream_mode", mode) for mode in sorted(self.modes)]
+        if self.silent:
+            query.append(("silent", str(self.silent)))
         if self.cancels:
             query.append(("cancel_on_disconnect", "true"))
-        return url_of(request, f"{run_path(run)}/stream" + (f"?{urlencode(query)}" if query else ""))
+        place = f"{PLACE_MARK}{self.after}" if self.goes_on else ""
+        return f"{run_path(run)}{place}/stream" + (f"?{urlencode(query)}" if query else "")
 
 
 async def start_and_stream(
@@ -92,7 +99,7 @@ async def streamed(
         following = services.streams.follow(run, asked.after, admitted, asks=not asked.goes_on, limit_s=limit_s)
         follower = await services.loop.run(following)
         body = live(services, follower, asked, limit_s)
-        headers = headers_of(request, run, replace(asked, goes_on=False))
+        headers = headers_of(run, replace(asked, goes_on=False))
         return StreamingResponse(body, media_type=MEDIA_TYPE, headers=headers)
     settings = services.settings
     longest_s = settings.stream_slice_seconds
@@ -108,13 +115,13 @@ async def streamed(
         run, asked.after, admitted, asks=not asked.goes_on, window_s=window_s, limit_s=limit_s
     )
     follower = await services.loop.run(following)
-    return await slice_of(request, services, follower, asked, window_s)
+    return await slice_of(services, follower, asked, window_s)
 
 
-def headers_of(request: Request, run: Run, asked: Asked) -> dict[str, str]:
+def headers_of(run: Run, asked: Asked) -> dict[str, str]:
     """The headers of a stream; what lies between is not to buffer it."""
     return {
-        "Location": asked.location(request, run),
+        "Location": asked.location(run),
         "Content-Location": run_path(run),
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
@@ -168,12 +175,12 @@ async def live(services: Services, follower: Follower, asked: Asked, limit_s: fl
         await forget(services, follower.run)
     finally:
         ended = follower.ended is not None
-        services.loop.submit(left_by(follower, keep=not ended and not cancels))
+        services.loop.submit(follower.leave(keep=not ended and not cancels))
         if cancels and not ended:
             services.loop.submit(services.cancellation.cancel(follower.run, CancelAction.INTERRUPT))
 
 
-async def slice_of(request: Request, services: Services, follower: Follower, asked: Asked, window_s: float) -> Response:
+async def slice_of(services: Services, follower: Follower, asked: Asked, window_s: float) -> Response:
     """One answer with the events that come within the window, and where the next one begins."""
     loop = asyncio.get_running_loop()
     closes = loop.time() + window_s
@@ -191,9 +198,7 @@ async def slice_of(request: Request, services: Services, follower: Follower, ask
                 full = carried(body) + carried(line) > most
                 if full and not body:
                     body += failure(follower, too_large(follower.run, event))
-                    return Response(
-                        bytes(body), media_type=MEDIA_TYPE, headers=headers_of(request, follower.run, asked)
-                    )
+                    return Response(bytes(body), media_type=MEDIA_TYPE, headers=headers_of(follower.run, asked))
                 if full:
                     break
                 body += line
@@ -205,15 +210,10 @@ async def slice_of(request: Request, services: Services, follower: Follower, ask
         if silent > SILENT_SLICES and not over:
             body += line_of("metadata", encode({"run_id": follower.run.run_id, "attempt": follower.run.attempt}), taken)
             silent = 0
-        following = replace(asked, after=taken, silent=silent, goes_on=True)
-        return Response(bytes(body), media_type=MEDIA_TYPE, headers=headers_of(request, follower.run, following))
+        following = replace(asked, after=taken, silent=silent, goes_on=not over)
+        return Response(bytes(body), media_type=MEDIA_TYPE, headers=headers_of(follower.run, following))
     finally:
-        await services.loop.run(left_by(follower, keep=follower.ended is None or full))
-
-
-async def left_by(follower: Follower, *, keep: bool) -> None:
-    """The follower leaves; on the graph loop."""
-    follower.leave(keep=keep)
+        await services.loop.run(follower.leave(keep=follower.ended is None or full))
 
 
 def carried(data: bytes | bytearray) -> int:

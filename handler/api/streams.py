@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
-from handler.api.runs import run_of, stateless
+from handler.api.runs import placed, run_of, stateless
 from handler.api.schemas import RunBody, StreamMode
 from handler.api.services import TheServices
 from handler.api.sse import Asked, start_and_stream, streamed
@@ -58,25 +58,25 @@ async def join_stream(
     services: TheServices,
 ) -> Response:
     """Follow a run that was started before, from the event in Last-Event-ID on, or from now on."""
-    asked = asked_by(request)
+    run_id, place = placed(run_id)
+    asked = asked_by(request, place)
     run = await run_of(services, caller, thread_id, run_id)
     await note_presence(request, services, run)
     return await streamed(request, services, run, asked)
 
 
-def asked_by(request: Request) -> Asked:
+def asked_by(request: Request, place: EventId | None) -> Asked:
     """What a request that follows a run says of how it wants to; Last-Event-ID counts before what its URL says."""
     query = request.query_params
     modes = frozenset(query.getlist("stream_mode"))
     if modes - MODES:
         raise Invalid(f"stream_mode: {sorted(modes - MODES)} are not among {sorted(MODES)}")
-    goes_on = "after" in query
-    after = EventId.parse(request.headers.get("last-event-id") or "") or EventId.parse(query.get("after", ""))
+    after = EventId.parse(request.headers.get("last-event-id") or "") or place
     silent = query.get("silent", "")
     return Asked(
         after=after,
         modes=modes,
         cancels=truthy(query.get("cancel_on_disconnect")),
         silent=int(silent) if silent.isdecimal() and len(silent) < 3 else 0,
-        goes_on=goes_on,
+        goes_on=place is not None,
     )

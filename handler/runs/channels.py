@@ -132,8 +132,6 @@ class Channel:
         if self.kept or self.store is None:
             return
         self.kept = self.wanted = True
-        if not self.driven:
-            return
         for event in self._events:
             if event.id.epoch == self.epoch:
                 self._store_soon(event)
@@ -206,7 +204,7 @@ class Channel:
     def _store_soon(self, event: Event) -> None:
         self._pending.append(event)
         self._pending_bytes += len(event.data)
-        if self._flusher is None:
+        if self._flusher is None and self.driven:
             self._flusher = asyncio.create_task(self._flush_now_and_then())
         if self._pending_bytes >= FLUSH_BYTES:
             self._due.set()

@@ -49,6 +49,13 @@ class Streams:
             await follower.join(after, asks=asks and not run.ended)
         return follower
 
+    async def has_more(self, run: Run, after: EventId) -> bool:
+        """Whether a stream that was read up to an event has more to tell: events, or how its run failed."""
+        if not run.ended or run.error is not None:
+            return True
+        store = self.channels.store
+        return store is not None and bool(await asyncio.to_thread(store.read, run, after))
+
 
 class Follower:
     """One reader of a run's stream; everything here happens on the graph loop, storage calls on its threads."""
@@ -108,15 +115,13 @@ class Follower:
                 return ()
             await self._pause(left)
 
-    def back_to(self, place: EventId) -> None:
-        """Read again from an earlier event on."""
-        self.at = place
-
-    def leave(self, *, keep: bool) -> None:
-        """Follow no more; `keep`: whoever did may come back elsewhere."""
+    async def leave(self, *, keep: bool) -> None:
+        """Follow no more; `keep`: whoever did may come back elsewhere for what follows `at`."""
         self.channel.followers.discard(self)
-        if keep and self._over is None:
+        if keep and (self.channel.driven or self._about_to_drive or self.channel.after(self.at)):
             self.channel.keep()
+            if not self.channel.driven:
+                await self.channel.flush()
         self.streams.channels.let_go(self.channel)
 
     def wake(self) -> None:

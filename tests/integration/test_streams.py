@@ -1,6 +1,5 @@
 """Streams behind a gateway that buffers: slices that close in time, over one process or two, with nothing lost."""
 
-import json
 import threading
 import time
 import uuid
@@ -83,7 +82,10 @@ def to_the_end(process: InLambda, slice_: Response) -> Iterator[list[Sent]]:
         events = list(events_of(slice_.text))
         last = events[-1].id if events else last
         yield events
-        if process.get(slice_.headers["content-location"]).json()["status"] not in ("pending", "running"):
+        looked_at = slice_.headers["location"].partition("?")[0].removesuffix("/stream")
+        if process.get(looked_at).json()["status"] not in ("pending", "running") or "error" in [
+            e.event for e in events
+        ]:
             return
         slice_ = go_on(process, slice_, last)
 
@@ -113,6 +115,16 @@ def test_slices_make_up_the_whole_stream(deployment: Deployment, elsewhere: bool
     assert len(set(ids)) == len(ids)
     assert len(first.runs(thread_id)) == 1
     first.quiet()
+
+
+def test_a_run_that_ends_between_a_slice_and_the_look_at_it_is_read_to_its_end(deployment: Deployment) -> None:
+    process = deployment.process()
+    thread_id = str(uuid.uuid4())
+    first = start(process, thread_id, assistant_id="long", input={"steps": 7, "seconds": TICK})
+    assert process.ended(thread_id) == ["success"]
+    events = [event for one in to_the_end(deployment.process(), first) for event in one]
+    assert [one.data.get("done") for one in events[1:]] == [None, *range(1, 8)]
+    assert process.get(first.headers["content-location"]).json()["status"] == "success"
 
 
 def test_a_slice_that_was_lost_on_its_way_is_sent_again(deployment: Deployment) -> None:
@@ -234,15 +246,22 @@ def test_what_one_answer_cannot_carry_comes_in_more_of_them(deployment: Deployme
     settings = deployment.settings.model_copy(update={"max_result_bytes": 3000, "gateway_timeout_seconds": 20})
     process = replace(deployment, settings=settings).process()
     first = start(process, str(uuid.uuid4()), stream_mode=["values", "updates", "tasks"])
-    texts = [first.text]
-    events = list(events_of(first.text))
-    while events_of_next := list(events_of((first := go_on(process, first, events[-1].id)).text)):
-        texts.append(first.text)
-        events += events_of_next
-    assert len(texts) > 1
-    assert max(len(json.dumps(text)) for text in texts) <= 3002
+    texts, events = [first.text], list(events_of(first.text))
+    process.quiet()
+    for more in to_the_end(process, go_on(process, first, events[-1].id)):
+        events += more
     assert [one.event for one in events].count("values") == 4
     assert [int((one.id or "").split("-")[1]) for one in events] == list(range(1, len(events) + 1))
+    assert len(texts[0]) < 3000
+
+
+def test_a_run_that_ended_before_its_first_answer_was_full_is_kept_for_the_next(deployment: Deployment) -> None:
+    settings = deployment.settings.model_copy(update={"max_result_bytes": 2000, "gateway_timeout_seconds": 20})
+    process = replace(deployment, settings=settings).process()
+    notes = {"messages": [{"role": "user", "content": "m" * 500, "id": str(place)} for place in range(2)]}
+    first = start(process, str(uuid.uuid4()), assistant_id="long", input={"steps": 40, "seconds": 0, **notes})
+    events = [event for one in to_the_end(process, first) for event in one]
+    assert [one.data.get("done") for one in events[1:]] == [None, *range(1, 41)]
 
 
 def test_one_event_that_is_too_large_ends_the_stream_by_name(deployment: Deployment) -> None:

@@ -47,8 +47,8 @@ def test_the_answer_says_where_it_goes_on(api: httpx.Client, thread_id: str) -> 
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-location"] == f"/threads/{thread_id}/runs/{run_id}"
-    location = httpx.URL(answer.headers["location"])
-    assert (location.path, location.host) == (f"/threads/{thread_id}/runs/{run_id}/stream", api.base_url.host)
+    location = answer.headers["location"].partition("?")[0]
+    assert location == f"/threads/{thread_id}/runs/{run_id}/stream"
 
 
 def test_ids_grow_from_event_to_event(api: httpx.Client) -> None:
