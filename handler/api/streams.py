@@ -68,7 +68,7 @@ async def join_stream(
 def asked_by(request: Request, place: EventId | None) -> Asked:
     """What a request that follows a run says of how it wants to; Last-Event-ID counts before what its URL says."""
     query = request.query_params
-    modes = frozenset(query.getlist("stream_mode"))
+    modes = frozenset(mode for mode in query.getlist("stream_mode") if mode)  # the SDK sends an empty one for None
     if modes - MODES:
         raise Invalid(f"stream_mode: {sorted(modes - MODES)} are not among {sorted(MODES)}")
     after = EventId.parse(request.headers.get("last-event-id") or "") or place
