@@ -130,7 +130,7 @@ def test_a_remote_graph_within_another_graph_takes_three_windows(gateway: Gatewa
 
 
 def test_where_extensions_are_refused_a_worker_streams_on(stacks: Any) -> None:
-    refused = stacks.stack(members=1, timeout_s=GATEWAY_S, warm=True, REFUSE_EXTENSIONS="1")
+    refused = stacks.stack(members=2, timeout_s=GATEWAY_S, REFUSE_EXTENSIONS="1")
     with refused as stack, sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60) as worker:
         thread_id = str(uuid.uuid4())
         with pumped(stacks.engine.sqs(), stack.queue_url, worker):
