@@ -20,8 +20,8 @@ from handler.errors import StorageUnavailable
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
-from handler.runs.descriptions import Descriptions
 from handler.runs.channels import Channels
+from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver, Limits
 from handler.runs.expiry import Expiry
 from handler.runs.follower import Streams
