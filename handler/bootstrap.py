@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ from handler.errors import StorageUnavailable
 from handler.runs.admission import Admission
 from handler.runs.attendant import Attendant
 from handler.runs.cancellation import Cancellation
+from handler.runs.channels import Channels
 from handler.runs.crons import Crons
 from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver, Limits
 from handler.runs.expiry import Expiry
+from handler.runs.follower import Streams
 from handler.runs.graphs import Graphs, read_config
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
@@ -40,6 +43,7 @@ from handler.runs.webhooks import Webhooks, ending
 from handler.settings import Settings, get_settings
 from handler.storage.assistants import DynamoDBAssistants
 from handler.storage.crons import DynamoDBCrons
+from handler.storage.events import DynamoDBEvents
 from handler.storage.queue import NoWakes, SqsWakes
 from handler.storage.runs import DynamoDBRuns
 from handler.storage.schema import TABLE
@@ -129,7 +133,9 @@ def build_services(
     indexed = graphs.config.store.index
     index = SemanticIndex(indexed, graphs, loop) if indexed else None
     store = Store(DynamoDBItems(table, clock), index, graphs.config.store.ttl)
-    driver = Driver(runs, graphs, savers, wakes, clock, recall, limits, store=store.of)
+    events = DynamoDBEvents(table, clock, timedelta(seconds=settings.stream_kept_seconds))
+    channels = Channels(events, settings.stream_kept_bytes)
+    driver = Driver(runs, graphs, savers, wakes, clock, recall, limits, channels=channels, store=store.of)
     waiter = Waiter(threads, runs, admission, driver, graphs, savers)
     driver.on_next = waiter.turn_has_come
     states = States(graphs, savers)
@@ -173,6 +179,7 @@ def build_services(
         expiry=Expiry(threads, updates, clock),
         descriptions=Descriptions(graphs),
         store=store,
+        streams=Streams(runs, channels, waiter),
     )
     return services
 

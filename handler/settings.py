@@ -45,6 +45,12 @@ class Settings(BaseModel):
     """Largest result that can be answered at once, in bytes; what Lambda gives back."""
     max_body_bytes: int = Field(default=6_000_000, gt=0)
     """Largest request body, in bytes; what Lambda takes."""
+    stream_slice_seconds: float = Field(default=29.0, gt=0)
+    """How long a stream behind a buffering gateway gathers events before it answers, in seconds; at most its window."""
+    stream_kept_seconds: float = Field(default=3600.0, gt=0)
+    """How long the events of a stream that someone may come back for are kept, in seconds."""
+    stream_kept_bytes: int = Field(default=20_000_000, ge=0)
+    """Most bytes of one run's events that are kept; 0: none are, and what a client misses it has missed."""
     default_on_disconnect: str = Field(default="cancel", pattern="^(cancel|continue)$")
     """What becomes of a run whose waiter has gone, where the request does not say."""
     state_cache_bytes: int = Field(default=64_000_000, ge=0)

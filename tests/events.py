@@ -180,6 +180,11 @@ class Response:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)

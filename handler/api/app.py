@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from handler import __version__
-from handler.api import assistants, crons, runs, searches, state, store, system, threads
+from handler.api import assistants, crons, runs, searches, state, store, streams, system, threads
 from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
 from handler.api.endpoints import refusals
@@ -30,6 +30,7 @@ ROUTERS = (
     crons.router,
     runs.router,
     store.router,
+    streams.router,
 )
 """One for each client module of the SDK."""
 

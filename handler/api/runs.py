@@ -10,9 +10,11 @@ from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, checked, documented, parsed_body
 from handler.api.schemas import RUN_FIELDS, RunBody, RunsCancelBody, as_uuid, shown_run
 from handler.api.services import Services, TheServices
+from handler.api.sse import PLACE_MARK, start_and_stream
 from handler.api.starts import accept, admit, assistant_of, run_kwargs
 from handler.api.threads import thread_of, truthy
 from handler.api.waits import Preferences, note_presence, run_headers, run_path, waited
+from handler.domain.events import EventId
 from handler.domain.models import (
     Caller,
     CancelAction,
@@ -54,6 +56,8 @@ async def start_and_wait(
     request: Request, services: Services, caller: Caller, thread_id: str, body: RunBody
 ) -> Response:
     """Admit a run and answer with its result; one that was accepted before under the same key is joined."""
+    if body.stream:
+        return await start_and_stream(request, services, caller, thread_id, body)
     inline = not (Preferences.of(request).respond_async and services.settings.queue_url)
     admitted = await admit(request, services, caller, thread_id, body, inline=inline)
     if not inline:
@@ -112,6 +116,7 @@ async def start_in_background(
     """Admit a run and have a worker drive it."""
     if not services.settings.queue_url:
         raise NotSupported("background runs need a queue: set QUEUE_URL")
+    body = body.model_copy(update={"stream": None})
     run = (await admit(request, services, caller, thread_id, body, inline=False)).run
     await wake(services, run)
     return json_answer(shown_run(run), headers=run_headers(run))
@@ -233,8 +238,13 @@ async def get_run(
     caller: TheCaller,
     services: TheServices,
 ) -> Response:
-    """Read a run."""
-    return json_answer(shown_run(await run_of(services, caller, thread_id, run_id)))
+    """Read a run; one that is named with a place in its stream runs until the stream was read."""
+    run_id, place = placed(run_id)
+    run = await run_of(services, caller, thread_id, run_id)
+    shown = shown_run(run)
+    if place is not None and run.ended and await services.loop.run(services.streams.has_more(run, place)):
+        shown["status"] = RunStatus.RUNNING
+    return json_answer(shown)
 
 
 @router.get("/threads/{thread_id}/runs")
@@ -266,6 +276,12 @@ async def list_runs(
     )
     rows = [shown_run(run) for run in runs]
     return json_answer([{name: row[name] for name in fields} for row in rows] if fields else rows)
+
+
+def placed(run_id: str) -> tuple[str, EventId | None]:
+    """A run's id in a path, and the place in its stream that may be named with it."""
+    run_id, _, place = run_id.partition(PLACE_MARK)
+    return run_id, EventId.parse(place)
 
 
 def count(value: str) -> int:

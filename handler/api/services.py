@@ -15,6 +15,7 @@ from handler.runs.crons import Crons
 from handler.runs.descriptions import Descriptions
 from handler.runs.driver import Driver
 from handler.runs.expiry import Expiry
+from handler.runs.follower import Streams
 from handler.runs.graphs import Graphs
 from handler.runs.hold import Hold
 from handler.runs.loop import GraphLoop
@@ -56,6 +57,7 @@ class Services:
     expiry: Expiry
     descriptions: Descriptions
     store: Store
+    streams: Streams
 
     async def offload(
         self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

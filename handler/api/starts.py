@@ -108,10 +108,8 @@ async def accept(services: Services, body: RunBody) -> None:
 
 def refuse_unsupported(body: RunBody) -> None:
     """Refuse by name what this server does not do yet; nothing is ignored silently."""
-    if body.stream:
-        raise NotSupported("stream is not supported yet: use the answer of runs/wait without it")
-    if body.stream_resumable:
-        raise NotSupported("stream_resumable is not supported yet")
+    if body.feedback_keys and body.stream:
+        raise NotSupported("feedback_keys is not supported on a stream: their URLs are LangSmith's")
 
 
 def new_run(
@@ -158,6 +156,8 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "checkpoint": checkpoint or None,
         "stream_mode": modes,
         "subgraphs": bool(body.stream_subgraphs),
+        "resumable": bool(body.stream_resumable),
+        **({"stream": True} if body.stream else {}),
         "interrupt_before": body.interrupt_before,
         "interrupt_after": body.interrupt_after,
         "on_disconnect": body.on_disconnect or services.settings.default_on_disconnect,

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from handler.domain.events import Event, EventId
 from handler.domain.lease import Lease
 from handler.domain.messages import Message
 from handler.domain.models import (
@@ -208,6 +209,28 @@ class CronStore(Protocol):
 
     def delete(self, tenant: str, cron_id: str) -> bool:
         """Delete a cron; False if there is none."""
+
+
+class EventStore(Protocol):
+    """The events of runs that somebody may come back for."""
+
+    def append(self, run: Run, events: Sequence[Event], cut: EventId | None = None) -> int:
+        """Store events of one epoch, in order; returns the bytes that they take.
+
+        `cut`, from a driver that took over: what the one before has stored behind it is no part of the stream.
+        """
+
+    def read(self, run: Run, after: EventId) -> Sequence[Event]:
+        """Some of the events behind `after`, in order; none if there are none yet."""
+
+    def last(self, run: Run, before_epoch: int | None) -> EventId | None:
+        """The last event stored, or the last before an epoch."""
+
+    def follow(self, run: Run) -> None:
+        """Ask whoever drives the run to store its events from now on."""
+
+    def is_followed(self, run: Run) -> bool:
+        """Whether somebody asked so."""
 
 
 class AssistantStore(Protocol):

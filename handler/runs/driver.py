@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
@@ -22,8 +23,10 @@ from handler.domain.ports import Clock, RunStore, SaverFactory, WakeQueue
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost, StorageUnavailable
 from handler.runs.arguments import INTERRUPTING_MODE, graph_arguments, graph_config
+from handler.runs.channels import Channels
 from handler.runs.graphs import Graphs
 from handler.runs.outcome import Answer, describe_error, error_body
+from handler.runs.parts import run_graph
 from handler.runs.recall import Recall, Recollection
 from handler.runs.states import checkpoint_config
 
@@ -86,9 +89,11 @@ class Driver:
         recall: Recall,
         limits: Limits | None = None,
         *,
+        channels: Channels | None = None,
         store: Callable[[str], Any] = lambda _tenant: None,
     ) -> None:
         self.store = store
+        self.channels = channels or Channels(None, 0)
         self.recall = recall
         self.runs = runs
         self.graphs = graphs
@@ -137,6 +142,7 @@ class Drive:
         self.whole = whole
         modes = claim.run.kwargs.get("stream_mode") or []
         self.answer = Answer(interrupts_alone=INTERRUPTING_MODE in modes)
+        self.channel = driver.channels.of(claim.run)
         self.stopped_by: str | None = None
         self._heads: dict[str, int] | None = None
         self._along: Any = None
@@ -163,6 +169,8 @@ class Drive:
         self._work = asyncio.create_task(self._end())
         heartbeat = asyncio.create_task(self._keep_alive())
         clock = asyncio.create_task(self._watch_deadline())
+        followers = asyncio.create_task(self.channel.watch(elsewhere=self.whole))
+        self.channel.begin(self.claim)
         try:
             await asyncio.wait({self._work, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
             if heartbeat.done() and not self._work.done():
@@ -175,14 +183,17 @@ class Drive:
             if stopped or (self.stopped_by == "superseded" and self._work.exception() is None):
                 raise LeaseLost("another driver has taken over")
             outcome = self._work.result()
+            await self.channel.flush()
             return await (self._hand_on() if outcome is None else self._settle(outcome))
         except LeaseLost as lost:
             lost.partial = self.answer.body()
             log.info("lease lost", extra=self._fields)
             raise
         finally:
-            for task in (clock, heartbeat, self._work):
+            for task in (clock, heartbeat, followers, self._work):
                 await _stop(task)
+            self.channel.close(self.claim.lease.epoch)
+            self.driver.channels.let_go(self.channel)
 
     def _beginning(self) -> JsonObject:
         """What there is to say of how the run came here; None: nothing."""
@@ -257,15 +268,16 @@ class Drive:
         checkpoint_id = arguments.config["configurable"].get("checkpoint_id")
         if checkpoint_id and await graph.checkpointer.aget_tuple(arguments.config) is None:
             raise EmptyInputError(f"Checkpoint {checkpoint_id} not found on this thread")
-        chunks = graph.astream(
-            arguments.input,
-            arguments.config,
-            context=arguments.context,
-            stream_mode="values",
-            interrupt_before=arguments.interrupt_before,
-            interrupt_after=arguments.interrupt_after,
-            durability=arguments.durability,
-            control=self._control,
+        kwargs, epoch = self.claim.run.kwargs, self.claim.lease.epoch
+        await self.channel.open(self.claim, elsewhere=self.whole)
+        chunks = run_graph(
+            graph,
+            arguments,
+            self._control,
+            kwargs.get("stream_mode") or (),
+            partial(self.channel.publish, epoch),
+            subgraphs=bool(kwargs.get("subgraphs")),
+            repeats=self.claim.resumes and self.claim.clean,
         )
         try:
             async for values in chunks:
@@ -358,6 +370,7 @@ class Drive:
             updated_at=now,
             ended_at=now,
         )
+        self.channel.ended = ended
         return Ended(ended, error_body(outcome.error) if outcome.error else self.answer.body())
 
     async def _hand_on(self) -> HandedOn:

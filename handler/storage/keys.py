@@ -12,6 +12,9 @@
 | a run's arguments | same              | P#run#k                |
 | a thread's cron   | same              | CRON#cron              |
 | cron              | CRON#tenant#shard | CRON#cron              |
+| stream events     | same              | E#run#epoch#last       |
+| their chunk       | same              | …#k                    |
+| whoever follows   | same              | E#run                  |
 | idempotency key   | I#tenant#scope#…  | KEY                    |
 | expiry            | X#day#shard       | moment#tenant#thread   |
 | assistant         | A#tenant          | assistant              |
@@ -40,6 +43,7 @@ PAYLOAD_PREFIX = "P#"
 CRON_PREFIX = "CRON#"
 CHECKPOINT_PREFIX = "C#"
 BASE_PREFIX = "B#"
+EVENT_PREFIX = "E#"
 
 LIST_INDEX = "GSI1"
 LIST_PK = "GSI1PK"
@@ -92,6 +96,37 @@ def payload_prefix(run_id: str) -> str:
 def payload_sk(run_id: str, number: int) -> str:
     """Sort key of one piece of a run's large arguments."""
     return f"{payload_prefix(run_id)}{number:04d}"
+
+
+def follow_sk(run_id: str) -> str:
+    """Sort key of the mark that somebody elsewhere follows a run's stream; before all its events."""
+    return f"{EVENT_PREFIX}{run_id}"
+
+
+def events_prefix(run_id: str) -> str:
+    """What the sort keys of a run's stream events begin with."""
+    return f"{EVENT_PREFIX}{run_id}#"
+
+
+def events_sk(run_id: str, epoch: int, number: int) -> str:
+    """Sort key of a batch of stream events: by the last of them, so that what follows an event is one range."""
+    return f"{events_prefix(run_id)}{epoch:014d}#{number:010d}"
+
+
+def events_end_sk(run_id: str) -> str:
+    """A sort key behind all stream events of a run."""
+    return f"{EVENT_PREFIX}{run_id}#:"
+
+
+def events_chunk_sk(sk: str, number: int) -> str:
+    """Sort key of a further piece of a batch that is too large for one item; behind the batch, before the next."""
+    return f"{sk}#{number:04d}"
+
+
+def events_of(sk: str) -> tuple[int, int, int]:
+    """Epoch, last number and piece (0: the batch itself) that the sort key of stream events names."""
+    _, _, epoch, number, *piece = sk.split("#")
+    return int(epoch), int(number), int(piece[0]) if piece else 0
 
 
 def idempotency_pk(tenant: str, scope: str, key: str) -> str:

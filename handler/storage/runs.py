@@ -268,9 +268,11 @@ class DynamoDBRuns:
             return  # the run was deleted meanwhile
 
     def delete(self, run: Run) -> None:
-        """Delete a run that has ended."""
+        """Delete a run that has ended, with its stream."""
         self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
         self._forget_arguments(run, None)
+        events = statements.query_prefix(run.tenant, run.thread_id, keys.follow_sk(run.run_id), keys_only=True)
+        self.table.batch_delete(list(self.table.query(events)))
 
     def _forget_arguments(self, run: Run, packed: Value | None) -> None:
         """Delete the arguments of a run that is gone or was refused, where they stand in items of their own."""

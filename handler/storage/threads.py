@@ -178,7 +178,7 @@ class DynamoDBThreads:
         # The crons before their marks: what is cut short here is found again by the marks that are left.
         self.table.batch_delete([cron_key(tenant, keys.cron_id_of(mark[keys.SK]["S"])) for mark in marks])
         self.table.batch_delete(marks)
-        for prefix in (keys.RUN_PREFIX, keys.PAYLOAD_PREFIX):
+        for prefix in (keys.RUN_PREFIX, keys.PAYLOAD_PREFIX, keys.EVENT_PREFIX):
             self.table.batch_delete(
                 list(self.table.query(statements.query_prefix(tenant, thread_id, prefix, keys_only=True)))
             )

@@ -165,7 +165,6 @@ FIELDS = [
     *each("webhook", 1, ""),
     *each("webhook", "/relative", "http://127.0.0.1/hook", "http://10.0.0.1/hook", "ftp://93.184.216.34/"),
     *each("after_seconds", 1e300),
-    given("stream", True, status=501),
 ]
 
 COMMANDS = [

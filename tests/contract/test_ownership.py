@@ -59,6 +59,8 @@ OWNED = [
     Reach("GET", "/runs/crons/{cron_id}"),
     Reach("PATCH", "/runs/crons/{cron_id}", {"metadata": {"intruder": True}}),
     Reach("DELETE", "/runs/crons/{cron_id}"),
+    Reach("POST", "/threads/{thread_id}/runs/stream", RUN),
+    Reach("GET", "/threads/{thread_id}/runs/{run_id}/stream"),
 ]
 
 NOBODYS = {
@@ -92,6 +94,7 @@ NOBODYS = {
     ("POST", "/store/namespaces"),
     # A run without a thread gets a new one.
     ("POST", "/runs"),
+    ("POST", "/runs/stream"),
     ("POST", "/runs/wait"),
 }
 

@@ -271,12 +271,11 @@ def test_an_empty_checkpoint_is_the_latest(api: httpx.Client, thread_id: str) ->
 # --- stream, stream_mode, stream_subgraphs ----------------------------------------------------------------------------
 
 
-def test_stream_is_refused_by_name_and_false_is_the_default(api: httpx.Client, thread_id: str) -> None:
-    refused = post(api, thread_id, stream=True)
-    assert refused.status_code == 501
-    assert "stream" in refused.json()["detail"]
-    assert read(api, f"/threads/{thread_id}/runs") == []
-    assert post(api, thread_id, stream=False).json()["entries"] == ["e-0"]
+def test_stream_asks_for_the_events_and_false_is_the_default(api: httpx.Client, thread_id: str) -> None:
+    streamed = post(api, thread_id, stream=True)
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    assert streamed.text.startswith("event: metadata")
+    assert post(api, thread_id, stream=False).json()["entries"] == ["e-0", "e-0"]
 
 
 @pytest.mark.parametrize("mode", STREAM_MODES, ids=str)

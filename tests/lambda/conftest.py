@@ -20,6 +20,9 @@ from tests.rie import link_runtime, sandbox
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = ROOT / "tests" / "entries"
 FUNCTION_S = 100
+JS = ROOT / ".local" / "js"
+JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
+"""What npm calls the latest; and the newest by date, of another line."""
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +104,14 @@ def stacks(artefact: Path, engine: Engine, tmp_path_factory: pytest.TempPathFact
     runtime = tmp_path_factory.mktemp("managed") / "runtime"
     link_runtime(runtime)
     return Stacks(artefact, engine, runtime)
+
+
+@pytest.fixture(scope="session")
+def js_sdks() -> Path:
+    """The JS SDKs, installed once per checkout; npm keeps no record of where they came from."""
+    if not (JS / "node_modules" / "newest").exists():
+        JS.mkdir(parents=True, exist_ok=True)
+        wanted = [f"{name}@npm:@langchain/langgraph-sdk@{version}" for name, version in JS_VERSIONS.items()]
+        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(JS)]
+        subprocess.run([*command, *wanted], check=True, timeout=300, capture_output=True)
+    return JS / "node_modules"

@@ -19,9 +19,6 @@ from tests.rie import sandbox
 pytestmark = pytest.mark.slow  # windows are real time: seconds, for a machine that has its CPU to itself
 
 HERE = Path(__file__).parent
-JS = HERE.parents[1] / ".local" / "js"
-JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
-"""What npm calls the latest; and the newest by date, of another line."""
 
 GATEWAY_S = 2.5
 WINDOW_S = GATEWAY_S * 4 / 5
@@ -45,17 +42,6 @@ def gateway(stacks: Any) -> Iterator[Gateway]:
 def fresh(gateway: Gateway) -> None:
     """Nothing is seen yet, and no invocation goes on."""
     gateway.reset()
-
-
-@pytest.fixture(scope="session")
-def js_sdks() -> Path:
-    """The JS SDKs, installed once per checkout; npm keeps no record of where they came from."""
-    if not (JS / "node_modules" / "newest").exists():
-        JS.mkdir(parents=True, exist_ok=True)
-        wanted = [f"{name}@npm:@langchain/langgraph-sdk@{version}" for name, version in JS_VERSIONS.items()]
-        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(JS)]
-        subprocess.run([*command, *wanted], check=True, timeout=300, capture_output=True)
-    return JS / "node_modules"
 
 
 def body_of(state: Any) -> dict[str, Any]:
