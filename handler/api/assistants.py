@@ -211,7 +211,7 @@ async def get_schemas(assistant_id: str, caller: TheCaller, services: TheService
 
 
 @router.get("/assistants/{assistant_id}/subgraphs")
-@router.get("/assistants/{assistant_id}/subgraphs/{namespace}")
+@router.get("/assistants/{assistant_id}/subgraphs/{namespace}", name="get_subgraph")
 async def get_subgraphs(
     assistant_id: str, request: Request, caller: TheCaller, services: TheServices, namespace: str | None = None
 ) -> Response:
