@@ -193,7 +193,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("A negative limit is refused.", "status", "(runs: list of runs|store: search): limit negative"),
     # Streams.
     Reason(
-        "The address of a stream is absolute, for clients behind a stage.",
+        "The address of a stream says how it is to go on: its modes, and whether a hang-up cancels.",
         r"header\.location",
         "(streaming|stateless): .*",
     ),
