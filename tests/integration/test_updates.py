@@ -10,11 +10,13 @@ import pytest
 from handler.api.services import Services
 from handler.bootstrap import build_services
 from handler.domain.models import Run, StateChange, Thread, new_run_id
+from handler.domain.ports import Where
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost, StorageUnavailable, ThreadBusy
 from handler.runs.updates import Update, Updates
 from handler.storage.table import Table
 from tests.conftest import new_settings
+from tests.integration.conftest import everything
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -124,6 +126,14 @@ async def test_an_updater_that_died_keeps_no_run_waiting_and_others_only_for_its
     assert not services.threads.release(held, other, None, now, clean=True)
 
 
+async def test_a_thread_for_which_a_run_waits_is_not_held(services: Services, thread: Thread) -> None:
+    assert services.runs.enqueue(a_run(thread), where=Where.FREE, new_thread=None) is None
+    lease = services.admission.new_lease(thread)
+    assert not services.threads.hold(thread, lease, datetime.now(UTC))
+    with pytest.raises(ThreadBusy):
+        await update(services, thread, "lost")
+
+
 async def test_who_lost_a_response_knows_his_own_hold_and_release(services: Services, thread: Thread) -> None:
     now = datetime.now(UTC)
     lease = services.admission.new_lease(thread)
@@ -153,6 +163,8 @@ async def test_an_update_that_fails_leaves_a_thread_that_the_next_one_fences(
     assert (after.clean, after.lease) == (False, None)
     await update(services, thread, "kept")
     assert await entries(services, thread) == ["kept"]
+    marks = [item["m"]["S"] for item in everything(table) if "m" in item]
+    assert marks == ["fence"], "what the one who failed may still write counts for nothing"
 
 
 async def test_a_superseded_update_is_begun_anew(services: Services, thread: Thread) -> None:
