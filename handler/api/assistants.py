@@ -211,11 +211,23 @@ async def get_schemas(assistant_id: str, caller: TheCaller, services: TheService
 
 
 @router.get("/assistants/{assistant_id}/subgraphs")
-@router.get("/assistants/{assistant_id}/subgraphs/{namespace}", name="get_subgraph")
-async def get_subgraphs(
-    assistant_id: str, request: Request, caller: TheCaller, services: TheServices, namespace: str | None = None
-) -> Response:
+async def get_subgraphs(assistant_id: str, request: Request, caller: TheCaller, services: TheServices) -> Response:
     """The JSON schemas of the subgraphs of an assistant's graph, by namespace; `recurse`: those within them as well."""
+    return await subgraphs_of(assistant_id, None, request, caller, services)
+
+
+@router.get("/assistants/{assistant_id}/subgraphs/{namespace}")
+async def get_subgraph(
+    assistant_id: str, namespace: str, request: Request, caller: TheCaller, services: TheServices
+) -> Response:
+    """The JSON schemas of one subgraph of an assistant's graph; `recurse`: those within it as well."""
+    return await subgraphs_of(assistant_id, namespace, request, caller, services)
+
+
+async def subgraphs_of(
+    assistant_id: str, namespace: str | None, request: Request, caller: Caller, services: Services
+) -> Response:
+    """The schemas of subgraphs, by namespace."""
     assistant = await assistant_with(services, caller, assistant_id)
     recurse = request.query_params.get("recurse", "false").lower() == "true"
     subgraphs = services.descriptions.subgraphs(assistant, namespace, recurse=recurse)

@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def openapi() -> dict[str, Any]:
-    """The OpenAPI document; of the services it needs only that langgraph.json leaves no part out."""
+    """The OpenAPI document; it depends on no service, and on a langgraph.json that leaves nothing out."""
     graphs = SimpleNamespace(config=SimpleNamespace(http=HttpConfig()))
     return create_app(cast("Services", SimpleNamespace(settings=Settings(), graphs=graphs))).openapi()
 

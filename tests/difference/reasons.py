@@ -52,7 +52,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("Where `interrupts` of threads are selected, they are there also if empty.", r"body\[\]\.interrupts"),
     Reason(
         "A thread shows its last run's config, up to 2 KB and without `configurable`: that is in the run's `kwargs`.",
-        r"body(\[\])?\.config\.(configurable|tags|recursion_limit|metadata)",
+        r"body(\[\])?\.config\.(configurable(\..*)?|tags|recursion_limit|metadata)",
         "(?!crons).*",
     ),
     Reason(
@@ -221,7 +221,7 @@ REASONS: tuple[Reason, ...] = (
     ),
     Reason(
         'Every error is `{"detail": "…"}`; the reference answers some of the store\'s as text.',
-        r"(header\.content-type|body|body\.detail|body\.code|body\.message)",
+        r"(header\.content-type|body|body\.detail|body\.code|body\.message|body\.error)",
         "store: (put is refused|get|delete is refused|search is refused).*",
     ),
     Reason(
