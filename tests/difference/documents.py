@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from handler.api.app import create_app
 from handler.api.services import Services
+from handler.runs.project import HttpConfig
 from handler.settings import Settings
 from tests.difference.compatibility import compatibility
 
@@ -16,7 +17,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document; it depends on no service."""
-    return create_app(cast("Services", SimpleNamespace(settings=Settings()))).openapi()
+    graphs = SimpleNamespace(config=SimpleNamespace(http=HttpConfig()))
+    return create_app(cast("Services", SimpleNamespace(settings=Settings(), graphs=graphs))).openapi()
 
 
 def documents() -> dict[Path, str]:

@@ -137,7 +137,8 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
         "ConditionExpression": (
             "attribute_exists(#pk) AND attribute_not_exists(#deleting) AND attribute_not_exists(#active) "
             "AND (attribute_not_exists(#queue) OR size(#queue) = :zero) "
-            "AND (attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms) "
+            "AND (attribute_not_exists(#ttl) OR #ttl = :keep_latest OR #due > :now_ms "
+            "OR (attribute_exists(#delayed) AND size(#delayed) > :zero)) "
             "AND attribute_exists(#clean) AND #epoch < :epoch"
         ),
         "ExpressionAttributeNames": {
@@ -147,6 +148,7 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
             "#until": "until_ms",
             "#active": "active_run",
             "#queue": "queue",
+            "#delayed": "delayed",
             "#clean": "clean",
             "#deleting": "deleting",
             "#graph": "graph_id",
