@@ -96,7 +96,7 @@ async def delete_assistant(
     caller: TheCaller,
     services: TheServices,
 ) -> Response:
-    """Delete an assistant with its versions; with `delete_threads=true` also the threads that ran it last."""
+    """Delete an assistant with its versions and crons; with `delete_threads=true` also the threads that ran it last."""
     canonical = as_uuid(assistant_id, "assistant")
     if request.query_params.get("delete_threads", "").lower() == "true":
         assistant = await assistant_with(services, caller, canonical)
@@ -105,6 +105,7 @@ async def delete_assistant(
         await services.offload(delete_threads_of, services.threads, caller.tenant, canonical)
     if not await services.offload(services.assistants.delete, caller.tenant, canonical):
         raise AssistantNotFound(canonical)
+    await services.offload(services.crons.delete_of_assistant, caller.tenant, canonical)
     return Response(status_code=204)
 
 

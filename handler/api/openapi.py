@@ -55,7 +55,8 @@ def describe(found: Document, route: APIRoute, method: str, operation: Document)
         found["components"]["schemas"].update(schema.pop("$defs", {}))
         found["components"]["schemas"][body.__name__] = schema
         content = operation["requestBody"]["content"]["application/json"]
-        content["schema"] = {"$ref": f"#/components/schemas/{body.__name__}"}
+        one = {"$ref": f"#/components/schemas/{body.__name__}"}
+        content["schema"] = {"type": "array", "minItems": 1, "items": one} if route.openapi_extra.many else one
 
 
 def tag_of(path: str) -> str:

@@ -79,6 +79,12 @@ class Crons:
             log.warning("timer not cleared", extra={"cron_id": cron_id, "error": type(error).__name__})
         return True
 
+    def delete_of_assistant(self, tenant: str, assistant_id: str) -> None:
+        """Delete the crons of an assistant that is gone; what a dead process leaves of them starts no runs."""
+        for cron in self.store.list(tenant):
+            if cron.assistant_id == assistant_id:
+                self.delete(tenant, cron.cron_id)
+
     async def look(self, wake: CronWake) -> None:
         """Do what is to be done about a cron.
 

@@ -202,6 +202,28 @@ def test_a_threads_crons_go_with_it(api: httpx.Client, thread_id: str, mark: Jso
     assert search(api, metadata=mark) == []
 
 
+def test_an_assistants_crons_go_with_it(api: httpx.Client, thread_id: str, mark: Json) -> None:
+    assistant_id = api.post("/assistants", json={"graph_id": "log"}).json()["assistant_id"]
+    for place in (None, thread_id):
+        create(api, place, assistant_id=assistant_id, metadata=mark)
+    stays = create(api, metadata=mark)
+    assert api.delete(f"/assistants/{assistant_id}").status_code == 204
+    assert [cron["cron_id"] for cron in search(api, metadata=mark)] == [stays["cron_id"]]
+
+
+def test_a_cron_runs_its_assistant_as_it_is_by_then(api: httpx.Client, thread_id: str) -> None:
+    context = {"user_name": "first"}
+    assistant_id = api.post("/assistants", json={"graph_id": "log", "context": context}).json()["assistant_id"]
+    cron = create(api, thread_id, assistant_id=assistant_id, enabled=False, input={"n": 1})
+    assert api.patch(f"/assistants/{assistant_id}", json={"context": {"user_name": "second"}}).status_code == 200
+    patch(api, cron, schedule="* * * * * *", enabled=True)
+    until(lambda: bool(read(api, f"/threads/{thread_id}/runs")), "a firing")
+    assert api.delete(f"/runs/crons/{cron['cron_id']}").status_code == 204
+    run = read(api, f"/threads/{thread_id}/runs")[0]
+    assert (run["assistant_id"], run["kwargs"]["context"]["user_name"]) == (assistant_id, "second")
+    assert api.delete(f"/assistants/{assistant_id}").status_code == 204
+
+
 def test_crons_are_found_by_what_they_are(api: httpx.Client, thread_id: str, mark: Json) -> None:
     deep = {"deep": {"x": 1, "y": [1, 2]}}
     one = create(api, thread_id, metadata={**mark, **deep})

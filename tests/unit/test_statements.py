@@ -148,6 +148,7 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
             "#until": "until_ms",
             "#active": "active_run",
             "#queue": "queue",
+            "#delayed": "delayed",
             "#clean": "clean",
             "#deleting": "deleting",
             "#graph": "graph_id",
