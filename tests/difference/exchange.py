@@ -24,24 +24,24 @@ class Exchange:
         return self.body[name]
 
 
-def exchange_of(call: str, response: httpx.Response) -> Exchange:
+def exchange_of(call: str, response: httpx.Response, content: bytes) -> Exchange:
     """What of a response is compared."""
     headers = {name: response.headers[name] for name in HEADERS if name in response.headers}
     if "content-type" in headers:
         headers["content-type"] = headers["content-type"].partition(";")[0]
-    return Exchange(call, response.status_code, headers, body_of(response, headers.get("content-type", "")))
+    return Exchange(call, response.status_code, headers, body_of(content, headers.get("content-type", "")))
 
 
-def body_of(response: httpx.Response, content_type: str) -> Any:
+def body_of(content: bytes, content_type: str) -> Any:
     """JSON as a value, a stream as the list of its events, anything else as text."""
     if content_type == "text/event-stream":
-        return events_of(response.text)
-    if not response.content.strip():
+        return events_of(content.decode())
+    if not content.strip():
         return None
     try:
-        return response.json()
+        return json.loads(content)
     except ValueError:
-        return response.text
+        return content.decode(errors="replace")
 
 
 def events_of(text: str) -> list[dict[str, Any]]:

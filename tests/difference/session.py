@@ -68,8 +68,18 @@ class Session:
         given: dict[str, Any] = {} if body is NOTHING else {"json": body}
         if content is not None:
             given = {"content": content}
-        response = self.client.request(method, path, params=params, headers=headers, **given)
-        return self.keep(exchange_of(f"{method} {path}", response))
+        deadline = time.monotonic() + CALL_TIMEOUT_S
+        request = self.client.build_request(method, path, params=params, headers=headers, **given)
+        response = self.client.send(request, stream=True)
+        try:
+            answered = bytearray()
+            for part in response.iter_bytes():
+                answered += part
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{method} {path} was not answered in {CALL_TIMEOUT_S:.0f} s")
+        finally:
+            response.close()
+        return self.keep(exchange_of(f"{method} {path}", response, bytes(answered)))
 
     def keep(self, exchange: Exchange) -> Exchange:
         """Keep an answer to be compared."""

@@ -183,6 +183,8 @@ class Log:
         stored = step.state
         self.appended = True
         self.tail = Tail(seq=stored.seq, epoch=stored.epoch, state=stored)
+        if tail.state is None:
+            self.pending.begin(stored.id)
         if later:
             move_uuid6_clock_past(stored.id)
         else:

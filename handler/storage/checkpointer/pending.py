@@ -67,6 +67,9 @@ class PendingWrites:
         self._places: dict[str, tuple[int, int]] = {}
         """Slot and number of stored writes of the checkpoints seen last."""
 
+        self._beginning = ""
+        """The first checkpoint of a log that was empty: none came or will come before it."""
+
         self._misses = 0
         self._held: list[Held] = []
         self._storing: list[Held] = []
@@ -87,9 +90,24 @@ class PendingWrites:
             placed = held.checkpoint_id in self._places
             if self.failure is not None and not placed:
                 raise self.failure
+            if not placed and held.checkpoint_id < self._beginning:
+                held.finish()
+                return
             self._held.append(held)
             if placed:
                 held.place()
+
+    def begin(self, checkpoint_id: str) -> None:
+        """The first checkpoint of a log: writes of any before it belong to nothing, and are done with.
+
+        LangGraph makes such writes where a command comes to a thread without state: of a checkpoint it never puts.
+        """
+        with self.gate:
+            self._beginning = checkpoint_id
+            baseless = [held for held in self._held if held.checkpoint_id < checkpoint_id]
+            self._held = [held for held in self._held if held.checkpoint_id >= checkpoint_id]
+        for held in baseless:
+            held.finish()
 
     def place(self, checkpoint_id: str, seq: int, count: int) -> None:
         """A checkpoint has its slot, and so many items of writes."""
@@ -121,6 +139,7 @@ class PendingWrites:
         """The log was read anew: it may be appended to again."""
         with self.gate:
             self.failure = None
+            self._beginning = ""
 
     def take(self, checkpoint_id: str | None) -> list[Held]:
         """Hand over all that is held for a checkpoint; whoever takes it ends it."""

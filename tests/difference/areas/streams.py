@@ -140,9 +140,3 @@ def stream_of_a_cancelled_run_ends(s: Session) -> None:
     with s.busy(seconds=0.3, steps=40) as run:
         s.quiet.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true"})
         s.get(f"{s.at}/runs/{run}/stream")
-
-
-@area.scenario
-def thread_without_runs_is_followed(s: Session) -> None:
-    for thread in (UNKNOWN, "abc"):
-        s.get(f"/threads/{thread}/stream")

@@ -40,6 +40,24 @@ def test_writes_of_a_checkpoint_without_a_slot_wait_for_it() -> None:
     assert not early.done.done()
 
 
+def test_writes_of_a_checkpoint_before_the_first_belong_to_nothing() -> None:
+    sender = Sender()
+    pending = PendingWrites(sender)
+    early, own = held(checkpoint_id="c0"), held(checkpoint_id="c1")
+    pending.hold(early)
+    pending.hold(own)
+    pending.begin("c1")
+    late = held(checkpoint_id="c0")
+    pending.hold(late)
+    assert early.done.done()
+    assert late.done.done()
+    assert not own.done.done()
+    assert not pending.claim(late)
+    assert pending.take("c1") == [own]
+    assert sender.sent == []
+    assert pending.idle
+
+
 def test_what_a_record_takes_along_nobody_else_can_claim() -> None:
     pending = PendingWrites(Sender())
     one = held()

@@ -3,10 +3,12 @@
 import asyncio
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.messages import HumanMessage
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command
 
 from handler.errors import LeaseLost, PayloadTooLarge, StorageUnavailable
 from handler.storage.checkpointer import DynamoDBSaver, StateCache, make_serde, records
@@ -18,6 +20,13 @@ class Order:
     """A type of the user's own."""
 
     number: int
+
+
+class Pair(TypedDict, total=False):
+    """A graph's state."""
+
+    a: int
+    b: int
 
 
 def saver(table: RecordingTable, **options: Any) -> DynamoDBSaver:
@@ -211,6 +220,17 @@ async def test_writes_that_come_before_their_checkpoint_wait_for_it(table: Recor
     await early
     found = await asyncio.to_thread(Hand(saver(table)).read)
     assert writes_of(found) == [("log", 2)]
+
+
+async def test_a_command_to_a_thread_without_state_waits_for_nothing(table: RecordingTable) -> None:
+    builder = StateGraph(Pair)
+    builder.add_node("node", lambda _state: Pair(b=2))
+    builder.add_edge(START, "node")
+    graph = builder.compile(checkpointer=saver(table))
+    values = await asyncio.wait_for(graph.ainvoke(Command(update={"a": 1}), config_of()), timeout=20)
+    assert values == {"a": 1, "b": 2}
+    found = await asyncio.to_thread(Hand(saver(table)).read)
+    assert writes_of(found) == []
 
 
 async def test_flush_makes_held_writes_durable_at_once(table: RecordingTable) -> None:
