@@ -156,7 +156,6 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
             "#updated": "updated_at",
             "#ttl": "ttl",
             "#due": "due_ms",
-            "#delayed": "delayed",
         },
         "ExpressionAttributeValues": {
             ":keep_latest": {"S": "keep_latest"},

@@ -180,18 +180,21 @@ class Log:
             for writes in held:
                 writes.fail(error)
             raise
-        stored = step.state
-        self.appended = True
-        self.tail = Tail(seq=stored.seq, epoch=stored.epoch, state=stored)
-        if tail.state is None:
-            self.pending.begin(stored.id)
-        if later:
-            move_uuid6_clock_past(stored.id)
-        else:
-            self.remember(stored, 0)
+        self._accepted(step.state, later=later)
         for writes in held:
             writes.finish()
-        return stored
+        return step.state
+
+    def _accepted(self, state: State, *, later: bool) -> None:
+        """A super-step is the newest one; unless it is to be stored later, it may get writes and children."""
+        self.appended = True
+        if self.tail is None or self.tail.state is None:
+            self.pending.begin(state.id)
+        self.tail = Tail(seq=state.seq, epoch=state.epoch, state=state)
+        if later:
+            move_uuid6_clock_past(state.id)
+        else:
+            self.remember(state, 0)
 
     def _taken_along(self, tail: Tail, parent: State | None, parent_id: str | None) -> list[Held]:
         """The writes that a record carries: its parent's, if nothing came between; else they are stored first."""
