@@ -26,17 +26,20 @@ class Cancellation:
 
     async def cancel(self, run: Run, action: CancelAction) -> bool:
         """Stop a run, and return when it has ended; False if it had ended before."""
+        tried = False
         for _ in range(ADMISSION_TRIES):
             # The thread first: nobody else has taken it since, if its epoch holds, so the run is as it is.
             thread = await asyncio.to_thread(self.threads.get, run.tenant, run.thread_id)
             current = await asyncio.to_thread(self.runs.get, run.tenant, run.thread_id, run.run_id)
             if current is None or current.ended or thread is None:
-                return False
+                # What was refused may have been a repetition of what had its effect, and the response was lost.
+                return tried and (current is None or current.status is RunStatus.INTERRUPTED)
             stopped = await asyncio.to_thread(self.admission.stop, current, thread, action)
             if isinstance(stopped, Claim):
                 await self.waiter.stop(stopped)
             if stopped:
                 return True
+            tried = True
         raise StorageUnavailable("the thread changes hands too often at the moment")
 
     async def cancel_named(self, thread: Thread, run_ids: Iterable[str], action: CancelAction) -> int:
