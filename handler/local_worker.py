@@ -43,7 +43,7 @@ class LocalWorker:
                     self._slots.acquire()
                     done = self.loop.submit(self.attendant.take(message))
                     done.add_done_callback(partial(self._finish, receipt))
-            except (StorageUnavailable, OSError) as error:
+            except (StorageUnavailable, OSError, ValueError) as error:  # a message that is none comes again, then goes
                 log.warning("polling failed", extra={"error": type(error).__name__})
                 self._stopped.wait(WAIT_S)
 

@@ -1,14 +1,34 @@
 """JSON as LangGraph's values need it."""
 
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_json
 
 
 def encode(value: Any) -> bytes:
-    """JSON of whatever a graph may hold: messages, models, dataclasses, enums, sets, bytes; NaN becomes null."""
-    return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
+    """JSON of whatever a graph may hold: messages, models, dataclasses, enums, sets, bytes; NaN becomes null.
+
+    Half a surrogate pair, which models cut off in the midst of an emoji leave behind, becomes a question mark.
+    """
+    try:
+        return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return to_json(_without_surrogates(value), bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(name): _without_surrogates(one) for name, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _without_surrogates(getattr(value, one.name)) for one in fields(value)}
+    return _without_surrogates(value.model_dump()) if isinstance(value, BaseModel) else value
 
 
 def _fallback(value: Any) -> Any:

@@ -162,3 +162,10 @@ def test_an_answer_is_json_with_its_headers() -> None:
 def test_an_error_is_a_detail_and_nothing_else() -> None:
     answer = error_answer(404, "gone", {"Retry-After": "1"})
     assert (answer.status_code, answer.body, answer.headers["retry-after"]) == (404, b'{"detail":"gone"}', "1")
+
+
+def test_half_a_surrogate_pair_is_written_as_a_question_mark() -> None:
+    value = {"cut\ud83d": ["x\ud83dy", math.nan, b"ab", AIMessage("hi \ud800", id="1")]}
+    written = json.loads(encode(value))
+    assert written["cut?"][:3] == ["x?y", None, "YWI="]
+    assert written["cut?"][3]["content"] == "hi ?"
