@@ -12,6 +12,7 @@ import pytest
 
 from handler.bootstrap import build_services, create_queue, create_table
 from handler.domain.events import BEFORE_ALL, EventId
+from handler.domain.lease import LeaseTerms
 from handler.runs.driver import Limits
 from handler.settings import Settings
 from handler.storage import keys
@@ -296,3 +297,31 @@ def test_no_time_left_is_no_time_to_wait(deployment: Deployment) -> None:
     answer = process.call(request, spent_s=10.0, context=Context(remaining_s=60.0))
     assert (answer.status, "location" in answer.headers) == (200, True)
     process.quiet()
+
+
+def test_a_driver_that_stood_still_and_was_superseded_adds_nothing_to_the_stream(deployment: Deployment) -> None:
+    limits = Limits(terms=LeaseTerms(lasts_ms=400, heartbeat_s=0.1, skew_ms=50))
+    old, new = deployment.process(limits=limits), deployment.process(limits=limits)
+    thread_id = str(uuid.uuid4())
+    fields = {"assistant_id": "long", "input": {"steps": 12, "seconds": TICK}, "stream_resumable": True}
+    start(old, thread_id, **fields)
+    run_id = old.runs(thread_id)[0]["run_id"]
+    stood = old.services.loop.submit(stand_still(1.2))
+    time.sleep(0.8)
+    new.services.loop.submit(new.services.attendant.attend("default", thread_id, run_id, 60)).result(30)
+    stood.result(30)
+    old.quiet()
+    reader = deployment.process()
+    events = list(events_of(reader.get(f"/threads/{thread_id}/runs/{run_id}/stream", last_event_id="-1").text))
+    ids = [EventId.parse(one.id or "") or BEFORE_ALL for one in events]
+    assert ids == sorted(set(ids))
+    assert [one.data["attempt"] for one in events if one.event == "metadata"] == [1, 2]
+    second = next(place for place, one in enumerate(events) if one.event == "metadata" and one.data["attempt"] == 2)
+    assert {place.epoch for place in ids[second:]} == {ids[second].epoch}
+    assert ids[second - 1].epoch < ids[second].epoch
+    assert [one.data.get("done") for one in events[second + 1 :]][-1] == 12
+
+
+async def stand_still(seconds: float) -> None:
+    """Keep the graph loop from doing anything."""
+    time.sleep(seconds)  # noqa: ASYNC251 - that is the point
