@@ -173,14 +173,19 @@ def test_a_subgraphs_state_can_be_updated(api: httpx.Client, thread_id: str) -> 
     wait(api, thread_id, "subgraph", input={"topic": "x", "ask": True})
     before = read(api, f"/threads/{thread_id}/state?subgraphs=true")
     [task] = before["tasks"]
-    if task["state"] is None:
-        pytest.skip("the example has no question inside its subgraph")
-    at = task["state"]["checkpoint"]
-    answer = update(api, thread_id, values=None, checkpoint={"checkpoint_ns": at["checkpoint_ns"]})
+    at = {"checkpoint_ns": task["state"]["checkpoint"]["checkpoint_ns"]}
+    answer = update(api, thread_id, values={"notes": ["edit"]}, checkpoint=at)
     assert answer["checkpoint"]["checkpoint_ns"] == at["checkpoint_ns"]
     after = read(api, f"/threads/{thread_id}/state?subgraphs=true")
     assert after["checkpoint_id"] == before["checkpoint_id"]
-    assert after["tasks"][0]["state"]["checkpoint_id"] == answer["checkpoint_id"]
+    inner = after["tasks"][0]["state"]
+    assert inner["checkpoint_id"] == answer["checkpoint_id"]
+    assert inner["values"]["notes"] == ["outer", "inner_one", "edit"]
+    states = api.post(f"/threads/{thread_id}/history", json={"checkpoint": at, "limit": 10}).json()
+    assert states[0]["checkpoint_id"] == answer["checkpoint_id"]
+    thread = read(api, f"/threads/{thread_id}")
+    assert (thread["status"], thread["values"]["notes"]) == ("interrupted", ["outer"])
+    assert "edit" in wait(api, thread_id, "subgraph", command={"resume": "yes"})["notes"]
 
 
 # --- super-steps at creation ------------------------------------------------------------------------------------------
