@@ -161,6 +161,13 @@ def test_an_update_while_a_run_is_under_way_is_a_conflict(api: httpx.Client, thr
     assert state_of(api, thread_id)["values"]["entries"][-1] == "after"
 
 
+def test_an_update_before_a_run_that_is_to_come_later_is_a_conflict(api: httpx.Client, thread_id: str) -> None:
+    wait(api, thread_id, input={"n": 1})
+    later = {"assistant_id": "log", "input": {"n": 1}, "after_seconds": 600}
+    api.post(f"/threads/{thread_id}/runs", json=later).raise_for_status()
+    assert api.post(f"/threads/{thread_id}/state", json={"values": {"n": 1}}).status_code == 409
+
+
 def test_updates_at_once_lose_none(api: httpx.Client, thread_id: str) -> None:
     wait(api, thread_id, input={"n": 0, "left": 0})
     with ThreadPoolExecutor(6) as pool:
