@@ -137,7 +137,7 @@ class Updates:
             current = await asyncio.to_thread(self.threads.get, thread.tenant, thread.thread_id)
             if current is None:
                 raise ThreadNotFound(thread.thread_id)
-            if current.busy:
+            if current.busy or current.delayed:
                 raise ThreadBusy(IN_FLIGHT.format(thread.thread_id))
             lease = self.admission.new_lease(current)
             if not await asyncio.to_thread(self.threads.hold, current, lease, self.clock()):

@@ -161,6 +161,13 @@ def test_an_update_while_a_run_is_under_way_is_a_conflict(api: httpx.Client, thr
     assert state_of(api, thread_id)["values"]["entries"][-1] == "after"
 
 
+def test_an_update_before_a_run_that_is_to_come_later_is_a_conflict(api: httpx.Client, thread_id: str) -> None:
+    wait(api, thread_id, input={"n": 1})
+    later = {"assistant_id": "log", "input": {"n": 1}, "after_seconds": 600}
+    api.post(f"/threads/{thread_id}/runs", json=later).raise_for_status()
+    assert api.post(f"/threads/{thread_id}/state", json={"values": {"n": 1}}).status_code == 409
+
+
 def test_updates_at_once_lose_none(api: httpx.Client, thread_id: str) -> None:
     wait(api, thread_id, input={"n": 0, "left": 0})
     with ThreadPoolExecutor(6) as pool:
@@ -173,14 +180,19 @@ def test_a_subgraphs_state_can_be_updated(api: httpx.Client, thread_id: str) -> 
     wait(api, thread_id, "subgraph", input={"topic": "x", "ask": True})
     before = read(api, f"/threads/{thread_id}/state?subgraphs=true")
     [task] = before["tasks"]
-    if task["state"] is None:
-        pytest.skip("the example has no question inside its subgraph")
-    at = task["state"]["checkpoint"]
-    answer = update(api, thread_id, values=None, checkpoint={"checkpoint_ns": at["checkpoint_ns"]})
+    at = {"checkpoint_ns": task["state"]["checkpoint"]["checkpoint_ns"]}
+    answer = update(api, thread_id, values={"notes": ["edit"]}, checkpoint=at)
     assert answer["checkpoint"]["checkpoint_ns"] == at["checkpoint_ns"]
     after = read(api, f"/threads/{thread_id}/state?subgraphs=true")
     assert after["checkpoint_id"] == before["checkpoint_id"]
-    assert after["tasks"][0]["state"]["checkpoint_id"] == answer["checkpoint_id"]
+    inner = after["tasks"][0]["state"]
+    assert inner["checkpoint_id"] == answer["checkpoint_id"]
+    assert inner["values"]["notes"] == ["outer", "inner_one", "edit"]
+    states = api.post(f"/threads/{thread_id}/history", json={"checkpoint": at, "limit": 10}).json()
+    assert states[0]["checkpoint_id"] == answer["checkpoint_id"]
+    thread = read(api, f"/threads/{thread_id}")
+    assert (thread["status"], thread["values"]["notes"]) == ("interrupted", ["outer"])
+    assert "edit" in wait(api, thread_id, "subgraph", command={"resume": "yes"})["notes"]
 
 
 # --- super-steps at creation ------------------------------------------------------------------------------------------

@@ -152,6 +152,18 @@ def test_a_thread_that_waits_for_its_turn_is_kept(threads: DynamoDBThreads, runs
     assert threads.get("acme", "T1") is not None
 
 
+def test_a_run_that_is_to_come_later_keeps_its_thread(
+    threads: DynamoDBThreads, runs: DynamoDBRuns, clock: Clock
+) -> None:
+    threads.create(THREAD)
+    later = replace(run_at(NOW), due_at=NOW + 3 * TEN)
+    assert runs.enqueue(later, where=Where.ANY, new_thread=None) is None
+    clock.now = NOW + 2 * TEN
+    assert threads.expire("acme", "T1") is False
+    assert threads.get("acme", "T1") is not None
+    assert runs.enqueue(run_at(clock.now), where=Where.ANY, new_thread=None) is None
+
+
 def test_a_change_of_metadata_begins_the_time_anew(threads: DynamoDBThreads, clock: Clock) -> None:
     threads.create(THREAD)
     clock.now = NOW + TEN / 2

@@ -62,7 +62,8 @@ def test_only_a_thread_that_is_due_and_free_is_let_go() -> None:
     request = thread_statements.begin_expiry("acme", "T", NOW)
     assert request["ConditionExpression"] == (
         "attribute_exists(#deleting) OR (#ttl = :delete AND #due <= :now_ms AND attribute_not_exists(#active) "
-        "AND (attribute_not_exists(#queue) OR size(#queue) = :zero))"
+        "AND (attribute_not_exists(#queue) OR size(#queue) = :zero) "
+        "AND (attribute_not_exists(#delayed) OR size(#delayed) = :zero))"
     )
     assert request["ExpressionAttributeValues"] == {
         ":true": {"BOOL": True},
