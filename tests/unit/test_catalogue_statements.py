@@ -7,9 +7,9 @@ import pytest
 
 from handler.storage import assistant_statements, store_statements
 
-KEY = {"PK": {"S": "p"}, "SK": {"S": "s"}}
-VALUE = {"value": {"B": b"v"}, "updated_at": {"S": "2026"}}
-TTL = {"ttl_minutes": {"S": "1.0"}, "expires_at": {"N": "160"}}
+KEY: dict[str, Any] = {"PK": {"S": "p"}, "SK": {"S": "s"}}
+VALUE: dict[str, Any] = {"value": {"B": b"v"}, "updated_at": {"S": "2026"}}
+TTL: dict[str, Any] = {"ttl_minutes": {"S": "1.0"}, "expires_at": {"N": "160"}}
 
 REQUESTS: list[dict[str, Any]] = [
     assistant_statements.put_new({**KEY, "name": {"S": "n"}}),
