@@ -23,7 +23,7 @@ from handler.domain.assistants import changed_by, new_assistant
 from handler.domain.filters import contains
 from handler.domain.models import Assistant, Caller, system_assistant_id
 from handler.errors import AssistantExists, AssistantNotFound, Invalid, NotFound, SystemAssistant
-from handler.runs.cascade import delete_threads_of
+from handler.runs.cascade import delete_crons_of, delete_threads_of
 
 router = APIRouter(tags=["assistants"])
 
@@ -98,11 +98,13 @@ async def delete_assistant(
 ) -> Response:
     """Delete an assistant with its versions and crons; with `delete_threads=true` also the threads that ran it last."""
     canonical = as_uuid(assistant_id, "assistant")
-    if request.query_params.get("delete_threads", "").lower() == "true":
-        assistant = await assistant_with(services, caller, canonical)
-        if canonical == system_assistant_id(assistant.graph_id):
-            raise SystemAssistant(canonical)
-        await services.offload(delete_threads_of, services.threads, caller.tenant, canonical)
+    if canonical in map(system_assistant_id, services.graphs.ids):
+        raise SystemAssistant(canonical)
+    if await services.offload(services.assistants.get, caller.tenant, canonical) is not None:
+        # First what goes with it, so that a deletion that was cut short can be repeated and goes on.
+        await services.offload(delete_crons_of, services.crons, caller.tenant, canonical)
+        if request.query_params.get("delete_threads", "").lower() == "true":
+            await services.offload(delete_threads_of, services.threads, caller.tenant, canonical)
     if not await services.offload(services.assistants.delete, caller.tenant, canonical):
         raise AssistantNotFound(canonical)
     await services.offload(services.crons.delete_of_assistant, caller.tenant, canonical)

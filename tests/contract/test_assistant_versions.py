@@ -237,6 +237,18 @@ def test_an_assistant_is_deleted_with_the_threads_that_ran_it_last(own: httpx.Cl
     assert own.delete(f"/assistants/{assistant_id}?delete_threads=true").status_code == 204
     assert [own.get(f"/threads/{thread_id}").status_code for thread_id in threads] == [404, 200, 200, 404]
     assert own.delete(f"/assistants/{CUSTOM}?delete_threads=true").status_code == 409
+    assert own.delete(f"/assistants/{other}?delete_threads=true").status_code == 404
+    assert own.get(f"/threads/{threads[1]}").status_code == 200
+
+
+def test_an_assistant_is_deleted_with_its_crons(own: httpx.Client) -> None:
+    assistant_id, other = (create(own, "log")["assistant_id"] for _ in range(2))
+    for one in (assistant_id, other, assistant_id):
+        body = {"assistant_id": one, "schedule": "0 0 1 1 *", "input": {"n": 1}}
+        assert own.post("/runs/crons", json=body).status_code == 200
+    assert own.delete(f"/assistants/{assistant_id}").status_code == 204
+    left = own.post("/runs/crons/search", json={}).json()
+    assert [cron["assistant_id"] for cron in left] == [other]
 
 
 def test_a_system_assistant_cannot_be_changed_or_deleted(own: httpx.Client) -> None:
