@@ -33,7 +33,7 @@ def document(app: FastAPI, routers: Iterable[APIRouter]) -> Document:
     found["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     for router in routers:
         for route in router.routes:
-            if isinstance(route, APIRoute) and route.include_in_schema:
+            if isinstance(route, APIRoute) and route.path in found["paths"]:
                 for method in route.methods or ():
                     describe(found, route, method, found["paths"][route.path][method.lower()])
     return found

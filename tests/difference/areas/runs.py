@@ -151,7 +151,7 @@ def join_of_what_is_not_there(s: Session, run: str) -> None:
 
 @area.scenario
 def cancel_of_a_run_under_way(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.post(f"{s.at}/runs/{run}/cancel")
         s.until_thread("interrupted", "idle", "error")
         s.get(f"{s.at}/runs/{run}")
@@ -161,7 +161,7 @@ def cancel_of_a_run_under_way(s: Session) -> None:
 
 @area.scenario
 def cancel_that_waits(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true"})
         s.get(f"{s.at}/runs/{run}")
 
@@ -169,7 +169,7 @@ def cancel_that_waits(s: Session) -> None:
 @area.scenario
 def cancel_that_undoes(s: Session) -> None:
     s.ran("long", ONE_STEP)
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true", "action": "rollback"})
         s.get(f"{s.at}/runs/{run}")
     s.until_thread("idle")
@@ -187,7 +187,7 @@ def cancel_of_a_finished_run(s: Session) -> None:
 
 @area.scenario
 def cancelled_thread_goes_on(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.quiet.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true"})
     s.wait("long", {"steps": 1, "seconds": 0, "done": 0})
     s.get(s.at)
@@ -239,14 +239,14 @@ def delete_of_a_finished_run(s: Session) -> None:
 
 @area.scenario
 def delete_of_a_run_under_way(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.delete(f"{s.at}/runs/{run}")
         s.get(f"{s.at}/runs/{run}")
 
 
 @area.scenario
 def second_run_is_rejected(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.post(f"{s.at}/runs", {"assistant_id": "long", "input": ONE_STEP, "multitask_strategy": "reject"})
         s.wait("long", ONE_STEP, multitask_strategy="reject")
         s.quiet.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true"})

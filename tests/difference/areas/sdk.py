@@ -70,7 +70,7 @@ def run_that_fails(s: Session) -> None:
 
 @area.scenario
 def cancel(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.sdk("runs.cancel", lambda client: client.runs.cancel(s.thread, run, wait=True))
         s.sdk("runs.get", lambda client: client.runs.get(s.thread, run))
     s.sdk("runs.cancel", lambda client: client.runs.cancel(s.thread, UNKNOWN))

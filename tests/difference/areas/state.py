@@ -46,7 +46,7 @@ def state_at_a_breakpoint(s: Session) -> None:
 
 @area.scenario
 def state_while_a_run_is_under_way(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.until(f"{s.at}/state", lambda state: (state["values"] or {}).get("done", 0) >= 1)
         answer = s.quiet.get(f"{s.at}/state")
         assert answer["next"] == ["tick"]
@@ -230,7 +230,7 @@ def update_of_a_thread_that_only_names_its_graph(s: Session) -> None:
 
 @area.scenario
 def update_while_a_run_is_under_way(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         s.post(f"{s.at}/state", {"values": {"done": 1}})
         s.quiet.post(f"{s.at}/runs/{run}/cancel")
 

@@ -129,7 +129,7 @@ def run_that_is_not_there_is_joined(s: Session, run: str) -> None:
 
 @area.scenario
 def second_stream_is_rejected(s: Session) -> None:
-    with s.busy() as run:
+    with s.busy(steps=40) as run:
         body = {"assistant_id": "long", "input": TWO_STEPS, "multitask_strategy": "reject"}
         s.post(f"{s.at}/runs/stream", body)
         s.quiet.post(f"{s.at}/runs/{run}/cancel", params={"wait": "true"})
