@@ -223,12 +223,29 @@ def update_of(expression: str) -> list[Change]:
         path = tokens.path()
         if clause == "SET":
             tokens.take("=")
-            changes.append(setter(path, read_operand(tokens)))
+            changes.append(setter(path, read_sum(tokens)))
         elif clause == "REMOVE":
             changes.append(remover(path))
         else:
             changes.append(adder(path, read_operand(tokens)))
     return changes
+
+
+def read_sum(tokens: Tokens) -> Operand:
+    """An operand, or two and a plus between them."""
+    first = read_operand(tokens)
+    if tokens.peek() != "+":
+        return first
+    tokens.take()
+    second = read_operand(tokens)
+
+    def added(scope: Scope) -> Value | None:
+        values = [first(scope), second(scope)]
+        if None in values:
+            return None
+        return {"N": str(sum(int(value["N"]) for value in values if value is not None))}
+
+    return added
 
 
 def setter(path: Path, operand: Operand) -> Change:
