@@ -198,6 +198,17 @@ REASONS: tuple[Reason, ...] = (
     Reason("What is checked first differs.", "status", "runs: cancel of a finished run"),
     Reason("A deleted run leaves the state as it is.", r"body\..*", "runs: delete of a finished run"),
     Reason("A negative limit is refused.", "status", "(runs: list of runs|store: search): limit negative"),
+    Reason(
+        "A thread takes over the graph of a run that comes later when that run starts.",
+        r"body\.metadata\.(graph_id|assistant_id)",
+        "runs: create for later",
+    ),
+    Reason(
+        "A run may have started when its creation is answered, or not.",
+        r"body(\[\])?\.(status|updated_at)",
+        "(stateless: (batch|create)|runs: create|sdk: runs).*",
+        always=False,
+    ),
     # Streams.
     Reason(
         "The address of a stream says how it is to go on: its modes, and whether a hang-up cancels.",
