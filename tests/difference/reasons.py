@@ -209,6 +209,12 @@ REASONS: tuple[Reason, ...] = (
         "(stateless: (batch|create)|runs: create|sdk: runs).*",
         always=False,
     ),
+    Reason(
+        "Nothing is left of a run that is rolled back; of the reference's a checkpoint, if it is just being written.",
+        r"body.*",
+        "runs: second run rolls the first back",
+        always=False,
+    ),
     # Streams.
     Reason(
         "The address of a stream says how it is to go on: its modes, and whether a hang-up cancels.",
