@@ -38,6 +38,7 @@ def tables(request: pytest.FixtureRequest) -> Callable[[str], Table]:
 def table(request: pytest.FixtureRequest, tables: Callable[[str], Table]) -> Table:
     """An empty table, on one engine and on the other."""
     table = tables(request.param)
+    create_table(table.client, table.name)  # moto's state is the process's, and tests with a moto of their own reset it
     table.batch_delete([{name: item[name] for name in ("PK", "SK")} for item in everything(table)])
     return table
 
