@@ -145,3 +145,21 @@ def seen(api: httpx.Client) -> Callable[[str], dict[str, Any]]:
         }
 
     return look
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many faults were tried by scenario, and their sum, whichever processes tried them."""
+    scenarios: dict[str, list[int]] = {}
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        for kind, found in getattr(report, "user_properties", ()):
+            if kind == "faults" and getattr(report, "when", None) == "teardown":
+                name, calls, tried, violations = found
+                row = scenarios.setdefault(name, [0, 0, 0])
+                row[:] = max(row[0], calls), row[1] + tried, row[2] + violations
+    if not scenarios:
+        return
+    terminalreporter.section("faults tried")
+    for name, (calls, tried, violations) in sorted(scenarios.items()):
+        terminalreporter.write_line(f"{name:45} {calls:5} calls {tried:6} faults {violations:4} violations")
+    tried, violations = (sum(row[place] for row in scenarios.values()) for place in (1, 2))
+    terminalreporter.write_line(f"{'in total':45} {'':11} {tried:6} faults {violations:4} violations")

@@ -1,19 +1,20 @@
-"""Prints, at the end of a session, how many faults were tried."""
+"""Notes with each test how many faults it has tried; `tests/conftest.py` prints the sums."""
+
+from collections.abc import Iterator
+from dataclasses import astuple
 
 import pytest
 
-from tests.faults.trials import TALLY
+from tests.faults.trials import TALLY, Tally
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line a scenario, and the sum."""
-    if not TALLY:
-        return
-    terminalreporter.section("faults tried")
-    for name, tally in sorted(TALLY.items()):
-        terminalreporter.write_line(
-            f"{name:45} {tally.calls:5} calls {tally.tried:6} faults {tally.violations:4} violations"
-        )
-    tried = sum(tally.tried for tally in TALLY.values())
-    violations = sum(tally.violations for tally in TALLY.values())
-    terminalreporter.write_line(f"{'in total':45} {'':11} {tried:6} faults {violations:4} violations")
+@pytest.fixture(autouse=True)
+def faults_tried(request: pytest.FixtureRequest) -> Iterator[None]:
+    """By scenario: calls of the undisturbed one, faults tried, violations; the tests may run in several processes."""
+    before = {name: astuple(tally) for name, tally in TALLY.items()}
+    yield
+    for name, tally in TALLY.items():
+        _, tried, violations = before.get(name, astuple(Tally()))
+        new = (name, tally.calls, tally.tried - tried, tally.violations - violations)
+        if before.get(name) != astuple(tally):
+            request.node.user_properties.append(("faults", new))
