@@ -231,7 +231,7 @@ class Savers(SaverFactory):
         if claim is None:
             return saver()
         # A driver that took over may meet what the former one still appends: it learns that at each put.
-        later = claim.clean and claim.run.kwargs.get("durability", "async") == "async"
+        later = claim.clean and claim.run.kwargs.get("durability") == "async"
         base = self._bases.pop((tenant, claim.run.thread_id), None)
         return saver(epoch=claim.lease.epoch, heads=claim.heads, later=later, newest_base=base)
 
