@@ -101,6 +101,9 @@ class NoRequests(Table):
     def put(self, request: Any) -> None:
         """Go nowhere."""
 
+    def get(self, request: Any) -> None:
+        """Nothing is there."""
+
     def query_page(self, request: Any) -> tuple[list[Any], None]:
         """Find nothing."""
         return [], None
