@@ -26,14 +26,16 @@ JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
 
 
 @pytest.fixture(scope="session")
-def artefact() -> Path:
-    """The API function's artefact as `make build` left it."""
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The API function's artefact as `make build` leaves it, in a folder of this process of the tests."""
+    folder = tmp_path_factory.mktemp("built")
     command = ["make", "--no-print-directory", "build", "TARGET=host", f"BUILD_PYTHON={sys.executable}"]
+    command.append(f"BUILD_DIR={folder}")
     built = subprocess.run(
         command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600
     )
     assert built.returncode == 0, built.stdout
-    return ROOT / ".aws-sam" / "host" / "ApiFunction"
+    return folder / "ApiFunction"
 
 
 @dataclass(frozen=True)
