@@ -54,6 +54,7 @@ class ThreadFollower:
         self._current: Follower | None = None
         self._done: set[str] = set()
         self._earlier: set[str] = set()
+        """Runs that had ended before, of which nothing was told so far: perhaps nothing is kept of them."""
         self._seen: Hashable = None
         self._changed = asyncio.Event()
         self._look_s = FIRST_LOOK_S
@@ -107,6 +108,8 @@ class ThreadFollower:
             self._done.add(follower.run.run_id)
             self._current = None
             await follower.leave(keep=False)
+        if events:
+            self._earlier.discard(follower.run.run_id)
         untold = not events and (ended is None or follower.run.run_id in self._earlier)
         return None if untold else Told(follower.run, follower.at, tuple(events), ended)
 

@@ -11,8 +11,8 @@ from tests.difference.evidence import evidence
 from tests.difference.reasons import REASONS
 
 PARTIAL = {
-    "GET /threads/{thread_id}/stream": "not `state_update`; behind a gateway that buffers: 501",
-    "POST /threads/{thread_id}/stream/events": "no `tasks`; behind a gateway that buffers: slices, 501 for the Python SDK",
+    "GET /threads/{thread_id}/stream": "not `state_update`; through a buffering gateway 501",
+    "POST /threads/{thread_id}/stream/events": "no `tasks`; through a buffering gateway slices, 501 for the Python SDK",
     "POST /threads/{thread_id}/commands": "`run.start` and `input.respond`",
     "POST /runs/cancel": "with `thread_id`: runs are not indexed across threads",
 }
