@@ -61,7 +61,7 @@ class Cancellation:
         return await self.cancel_named(thread, chosen, action)
 
     async def cancel_everywhere(self, tenant: str, statuses: Collection[RunStatus], action: CancelAction) -> int:
-        """Stop the runs of a tenant that have one of these statuses; NotSupported where too many threads are to be read."""
+        """Stop the runs of a tenant that have one of these statuses; NotSupported if it has too many threads."""
         stopped = 0
         for thread in await asyncio.to_thread(self._busy, tenant):
             stopped += await self.cancel_waiting(thread, statuses, action)
@@ -76,7 +76,8 @@ class Cancellation:
             looked_at += len(some)
             if looked_at > self.looks_at_most:
                 raise NotSupported(
-                    f"a cancel that has to look at more than {self.looks_at_most} threads is not supported: name thread_id"
+                    f"a cancel that has to look at more than {self.looks_at_most} threads is not supported: "
+                    "name thread_id"
                 )
             threads = self.threads.get_many(tenant, some).values()
             busy += [thread for thread in threads if thread.busy or thread.delayed]
