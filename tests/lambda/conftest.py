@@ -15,14 +15,12 @@ import pytest
 from handler.bootstrap import create_queue, create_table
 from tests.engines import Engine
 from tests.gateway import Gateway, Member
+from tests.javascript import packages
 from tests.rie import link_runtime, sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = ROOT / "tests" / "entries"
 FUNCTION_S = 100
-JS = ROOT / ".local" / "js"
-JS_VERSIONS = {"latest": "latest", "newest": "1.15.0"}
-"""What npm calls the latest; and the newest by date, of another line."""
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +108,5 @@ def stacks(artefact: Path, engine: Engine, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def js_sdks() -> Path:
-    """The JS SDKs, installed once per checkout; npm keeps no record of where they came from."""
-    if not (JS / "node_modules" / "newest").exists():
-        JS.mkdir(parents=True, exist_ok=True)
-        wanted = [f"{name}@npm:@langchain/langgraph-sdk@{version}" for name, version in JS_VERSIONS.items()]
-        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(JS)]
-        subprocess.run([*command, *wanted], check=True, timeout=300, capture_output=True)
-    return JS / "node_modules"
+    """The folder of the JS SDKs' versions."""
+    return packages() / "node_modules"
