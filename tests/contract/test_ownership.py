@@ -29,6 +29,8 @@ class Reach:
     """The route's template; its parameters name things of the owner."""
     body: Json | None = None
     query: Json = field(default_factory=dict)
+    endless: bool = False
+    """Whether what the owner is answered has no end."""
 
 
 OWNED = [
@@ -61,6 +63,12 @@ OWNED = [
     Reach("DELETE", "/runs/crons/{cron_id}"),
     Reach("POST", "/threads/{thread_id}/runs/stream", RUN),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}/stream"),
+    Reach("GET", "/threads/{thread_id}/stream", endless=True),
+    Reach("POST", "/threads/{thread_id}/stream/events", {"channels": ["values"]}, endless=True),
+    # `run.start` makes a thread of the caller's own: below.
+    Reach(
+        "POST", "/threads/{thread_id}/commands", {"id": 1, "method": "input.respond", "params": {"interrupt_id": "a"}}
+    ),
 ]
 
 NOBODYS = {
@@ -125,8 +133,8 @@ def ask(client: httpx.Client, reach: Reach, names: dict[str, str]) -> tuple[int,
         body = body and body.replace(f"{{{key}}}", name)
     headers = {"content-type": "application/json"} if body else {}
     path = reach.path.format(**names)
-    response = client.request(reach.method, path, content=body, params=reach.query, headers=headers)
-    text = response.text
+    with client.stream(reach.method, path, content=body, params=reach.query, headers=headers) as response:
+        text = "" if reach.endless and response.status_code == 200 else response.read().decode()
     for name in names.values():
         text = text.replace(name, "ID")
     return response.status_code, text
@@ -226,6 +234,21 @@ def test_if_not_exists_create_makes_a_thread_of_ones_own(
     given = {"n": 1, "name": "theirs"}
     result = wait(other_tenant, owned["thread_id"], input=given, if_not_exists="create")
     assert result["entries"] == ["theirs-0"]
+    assert seen(owned["thread_id"]) == before
+
+
+def test_run_start_makes_a_thread_of_ones_own(
+    api: httpx.Client, other_tenant: httpx.Client, owned: dict[str, str], seen: Seen
+) -> None:
+    before = seen(owned["thread_id"])
+    params = {"assistant_id": "log", "input": {"n": 1, "name": "theirs"}}
+    command = {"id": 1, "method": "run.start", "params": params}
+    answer = other_tenant.post(f"/threads/{owned['thread_id']}/commands", json=command).json()
+    assert answer["type"] == "success"
+    path = f"/threads/{owned['thread_id']}"
+    until(lambda: read(other_tenant, path)["status"] == "idle", "the run is done")
+    assert state_of(other_tenant, owned["thread_id"])["values"]["entries"] == ["theirs-0"]
+    assert [run["run_id"] for run in read(other_tenant, f"{path}/runs")] == [answer["result"]["run_id"]]
     assert seen(owned["thread_id"]) == before
 
 
