@@ -110,8 +110,16 @@ class ThreadFollower:
             await follower.leave(keep=False)
         if events:
             self._earlier.discard(follower.run.run_id)
-        untold = not events and (ended is None or follower.run.run_id in self._earlier)
+        untold = not events and (ended is None or await self._has_nothing(follower.run))
         return None if untold else Told(follower.run, follower.at, tuple(events), ended)
+
+    async def _has_nothing(self, run: Run) -> bool:
+        """Whether there is nothing to tell of a run that had ended before: not even its end, behind its last event."""
+        events = self.streams.channels.store
+        if run.run_id in self._earlier and events is not None and self._after != BEFORE_ALL:
+            with suppress(StorageUnavailable):
+                return await asyncio.to_thread(events.last, run, None) != self._after
+        return run.run_id in self._earlier
 
     async def _find_next(self) -> None:
         """Follow the run that began first of those that were not followed yet."""

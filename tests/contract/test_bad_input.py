@@ -253,7 +253,46 @@ ELSEWHERE = [
     Case("a path that does not exist", 404, "not found", path="/nope", method="GET"),
 ]
 
-CASES = [*BODIES, *ASSISTANTS, *THREADS, *FIELDS, *COMMANDS, *ELSEWHERE]
+RESPOND = {"id": 1, "method": "input.respond", "params": {"interrupt_id": "a"}}
+EVENTS = {"channels": ["values"]}
+
+# What a command itself is refused for has an envelope of its own: test_commands.
+THREAD_STREAMS = [
+    unreadable("a command that is broken JSON", b"{", path=f"{THREAD}/commands"),
+    Case("a command on no UUID", 422, "must be a UUID", RESPOND, path="/threads/abc/commands"),
+    Case("an answer on an unknown thread", 404, "not found", RESPOND, path=f"/threads/{UNKNOWN}/commands"),
+    unreadable("a subscription that is broken JSON", b"{", path=f"{THREAD}/stream/events"),
+    no_object([], path=f"{THREAD}/stream/events"),
+    Case("the events of no UUID", 422, "must be a UUID", EVENTS, path="/threads/abc/stream/events"),
+    Case("the events of an unknown thread", 404, "not found", EVENTS, path=f"/threads/{UNKNOWN}/stream/events"),
+    Case("the stream of no UUID", 422, "must be a UUID", path="/threads/abc/stream", method="GET"),
+    Case("the stream of an unknown thread", 404, "not found", path=f"/threads/{UNKNOWN}/stream", method="GET"),
+    *(
+        Case(f"events {json.dumps(body)}", status, detail, {**EVENTS, **body}, path=f"{THREAD}/stream/events")
+        for body, status, detail in (
+            ({"channels": None}, 422, "channels"),
+            ({"channels": []}, 400, "channels"),
+            ({"channels": "values"}, 422, "channels"),
+            ({"channels": [1]}, 422, "channels"),
+            ({"channels": ["debug"]}, 400, "channels"),
+            ({"namespaces": "x"}, 422, "namespaces"),
+            ({"namespaces": ["x"]}, 422, "namespaces"),
+            ({"depth": "x"}, 422, "depth"),
+            ({"since": "x"}, 422, "since"),
+        )
+    ),
+    *(
+        Case(f"stream?{query}", status, detail, path=f"{THREAD}/stream?{query}", method="GET")
+        for query, status, detail in (
+            ("stream_mode=zz", 422, "zz"),
+            ("stream_modes=zz", 422, "zz"),
+            ("stream_mode=run_modes,zz", 422, "zz"),
+            ("stream_modes=state_update", 501, "state_update"),
+        )
+    ),
+]
+
+CASES = [*BODIES, *ASSISTANTS, *THREADS, *FIELDS, *COMMANDS, *ELSEWHERE, *THREAD_STREAMS]
 
 
 @pytest.fixture

@@ -8,14 +8,27 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.calls import UNKNOWN, Json, read, state_of, wait
-from tests.contract.test_commands import command, ended, interrupt_of, start
+from tests.contract.calls import UNKNOWN, Json, read, state_of, until, wait
+from tests.contract.test_commands import done, waiting
 
 ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
 OVER = ("completed", "failed", "interrupted")
 
 Sent = tuple[str, Json, str]
 """Name, data and id of an event."""
+
+
+def start(api: httpx.Client, thread_id: str, assistant_id: str = "log", **params: Any) -> str:
+    """Start a run; its id."""
+    return str(done(api, thread_id, "run.start", {"assistant_id": assistant_id, **params})["run_id"])
+
+
+def ended(api: httpx.Client, thread_id: str, run_id: str) -> Json:
+    """The run, once it has ended."""
+    path = f"/threads/{thread_id}/runs/{run_id}"
+    until(lambda: read(api, path)["status"] not in ("pending", "running"), "the run ends")
+    run: Json = read(api, path)
+    return run
 
 
 def sent(response: httpx.Response) -> Iterator[Sent]:
@@ -84,7 +97,7 @@ def test_each_channel_tells_its_part_of_a_run(api: httpx.Client, thread_id: str)
     (asked,) = of_channel(found, "input.requested")
     assert ended(api, thread_id, run_id)["status"] == "success"
     assert asked == {
-        "interrupt_id": interrupt_of(api, thread_id),
+        "interrupt_id": waiting(api, thread_id)[0],
         "payload": {"question": "q"},
         "value": {"question": "q"},
     }
@@ -92,7 +105,7 @@ def test_each_channel_tells_its_part_of_a_run(api: httpx.Client, thread_id: str)
     assert checkpoints[-1]["id"] == state_of(api, thread_id)["checkpoint_id"]
     assert checkpoints[-1]["parent_id"] == checkpoints[-2]["id"]
 
-    command(api, thread_id, "input.respond", interrupt_id=asked["interrupt_id"], response="yes")
+    done(api, thread_id, "input.respond", {"interrupt_id": asked["interrupt_id"], "response": "yes"})
     found = events(api, thread_id, runs=2)
     assert of_channel(found, "updates")[-2:] == [
         {"node": "ask", "values": {"answer": "yes"}},

@@ -227,6 +227,50 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "A run without a thread of the caller's is named with its thread.", r"header\.content-location", "stateless: .*"
     ),
+    # Streams of whole threads.
+    Reason(
+        "Messages among the values are whole, as they are in the state; the reference shortens them.",
+        r"body\.values\[\]\.params\.data\.messages\[\]\.(name|additional_kwargs|response_metadata|usage_metadata"
+        r"|tool_calls|invalid_tool_calls)",
+        "thread streams: values .*",
+    ),
+    Reason(
+        "An interrupt has its `value` besides `payload`: the Python SDK reads that.",
+        r"body\.input\.requested\[\]\.params\.data\.value",
+        "thread streams: values .*",
+    ),
+    Reason("A run that fails says why.", r"body\.lifecycle\[\]\.params\.data\.error", "thread streams: .*: a failure"),
+    Reason(
+        "The end of a subgraph names its namespace as its beginning does.",
+        r"body\.lifecycle\[\]\.params\.data\.namespace",
+        "thread streams: (lifecycle|values|messages) .*",
+    ),
+    Reason(
+        "A command that asks for what is not there is `invalid_argument`, not `unknown_error`.",
+        r"body\.error",
+        "thread streams: command refused: an unknown assistant( id)?",
+    ),
+    Reason(
+        "`multitaskStrategy` is checked.",
+        r"body\..*",
+        "thread streams: command refused: an unknown strategy",
+    ),
+    Reason(
+        "What the protocol knows and this server does not is `not_supported`; subscriptions are requests of their own.",
+        r"body\..*",
+        "thread streams: command refused: (a tree|a state|an input|a subscription.*)",
+    ),
+    Reason(
+        "What is no JSON, no UUID, or of another type is 422 everywhere.",
+        "status",
+        "thread streams: (command that is no json|command on a thread that is not there: no UUID"
+        "|channels refused: (no texts|namespaces)|thread that is not there: no UUID)",
+    ),
+    Reason(
+        "A thread that is not there has no stream: 404.",
+        "status",
+        "thread streams: thread that is not there: unknown",
+    ),
     # Assistants and store.
     Reason(
         "The assistant of a graph cannot be deleted: 409.",

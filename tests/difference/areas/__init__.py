@@ -1,6 +1,18 @@
 """The scenarios, by the parts of the API."""
 
-from tests.difference.areas import assistants, crons, runs, state, stateless, store, streams, system, threads, waits
+from tests.difference.areas import (
+    assistants,
+    crons,
+    runs,
+    state,
+    stateless,
+    store,
+    streams,
+    system,
+    thread_streams,
+    threads,
+    waits,
+)
 from tests.difference.areas import sdk as sdk_calls
 
 AREAS = (
@@ -12,6 +24,7 @@ AREAS = (
     runs.area,
     stateless.area,
     streams.area,
+    thread_streams.area,
     store.area,
     crons.area,
     sdk_calls.area,

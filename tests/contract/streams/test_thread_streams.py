@@ -1,0 +1,73 @@
+"""Streams of whole threads with something on every channel, and runs of other clients behind the last event seen."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.contract.calls import Json
+from tests.contract.streams.recorded import HI
+from tests.contract.test_commands import ends, events, lifecycle, start
+
+
+@pytest.fixture
+def told(api: httpx.Client, thread_id: str) -> list[Json]:
+    """All events of a run of the protocol."""
+    start(api, thread_id, assistant_id="talk", input=HI)
+    return events(api, thread_id, ends(1))
+
+
+@pytest.mark.parametrize("channel", ["values", "updates", "messages", "custom", "checkpoints", "lifecycle"])
+def test_a_channel_has_its_own_events_and_no_others(
+    channel: str, told: list[Json], api: httpx.Client, thread_id: str
+) -> None:
+    expected = [one for one in told if one["method"] == channel]
+    assert expected
+    assert events(api, thread_id, lambda found: len(found) == len(expected), channels=[channel]) == expected
+
+
+def test_a_model_is_told_token_by_token_and_custom_data_as_they_were_written(told: list[Json]) -> None:
+    root = [one["params"] for one in told if not one["params"]["namespace"]]
+    assert {"payload": {"progress": "thinking"}} in [params["data"] for params in root]
+    spoken = [params["data"] for params in root if "event" in params["data"] and "delta" in params["data"]]
+    assert "".join(one["delta"].get("text", "") for one in spoken).startswith("well said indeed")
+
+
+def test_a_failing_node_is_told_after_what_came_before_it(api: httpx.Client, thread_id: str) -> None:
+    start(api, thread_id, assistant_id="talk", input={**HI, "fail": True})
+    found = events(api, thread_id, ends(1))
+    assert lifecycle(found) == ["running", "failed"]
+    assert found[-1]["params"]["data"]["error"] == "lost for words"
+
+
+def joined(api: httpx.Client, thread_id: str, last: str, runs: int) -> list[tuple[str, str]]:
+    """The names and ids of a thread's events behind one, as far as the end of so many runs."""
+    found: list[tuple[str, str]] = []
+    fields: dict[str, str] = {}
+    deadline = time.monotonic() + 20
+    with api.stream("GET", f"/threads/{thread_id}/stream", headers={"last-event-id": last}) as answer:
+        assert answer.status_code == 200
+        for line in answer.iter_lines():
+            assert time.monotonic() < deadline, f"never enough: {found}"
+            name, _, value = line.partition(": ")
+            if line:
+                fields[name] = value
+            elif "event" in fields:
+                found.append((fields["event"], fields["id"]))
+                runs -= "run_done" in fields["data"]
+                fields = {}
+            if not runs:
+                return found
+    return found
+
+
+def test_the_runs_of_other_clients_are_read_behind_any_event(api: httpx.Client, thread_id: str) -> None:
+    body = {"assistant_id": "talk", "input": HI, "stream_mode": "updates", "stream_resumable": True}
+    for _ in range(2):
+        api.post(f"/threads/{thread_id}/runs/stream", json=body).raise_for_status()
+    found = joined(api, thread_id, "-", 2)
+    run = ["metadata", "updates", "updates", "updates", "metadata"]
+    assert [name for name, _ in found] == run * 2
+    assert len({place for _, place in found}) == len(found)
+    for place in (1, 6, 8):
+        assert joined(api, thread_id, found[place][1], 2 if place < 4 else 1) == found[place + 1 :]
