@@ -1,11 +1,15 @@
 """Behind the Lambda Web Adapter the application sees what API Gateway said of a request."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from handler.api.gateway import url_of
 from handler.api.web_adapter import CONTEXT_HEADER, FromWebAdapter
@@ -43,3 +47,24 @@ def test_authoriser_stage_and_request_id_are_those_of_the_event(client: TestClie
 def test_a_request_without_a_context_names_nobody(client: TestClient, header: dict[str, str]) -> None:
     seen = client.get("/threads/T", headers=header).json()
     assert seen == {"authorizer": None, "url": "http://testserver/ok", "correlation": ""}
+
+
+async def test_exporters_are_flushed_once_a_stream_is_over_and_before_its_sandbox_may_freeze() -> None:
+    happened: list[str] = []
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        async def parts() -> AsyncIterator[str]:
+            yield "a"
+            yield "b"
+
+        await StreamingResponse(parts())(scope, receive, send)
+
+    async def send(message: Message) -> None:
+        happened.append(message.get("body", b"start").decode() or "end")
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    adapted = FromWebAdapter(stream, before_end=lambda: happened.append("flush"))
+    await adapted({"type": "http", "path": "/x", "headers": [], "asgi": {"spec_version": "2.4"}}, receive, send)
+    assert happened == ["start", "a", "b", "flush", "end"]
