@@ -30,7 +30,7 @@ MOST_REQUESTS, MOST_UNITS = 8, 14
 MOST_IN_A_CHAIN = 3
 """Admission, a read where this process does not know the thread, settlement, which takes the checkpoints along."""
 
-TURNS = 60
+TURNS = 40
 MOST_UNITS_OF_A_TURN = 22
 CHAT = Path(__file__).parent / "langgraph.json"
 

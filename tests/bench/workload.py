@@ -79,11 +79,6 @@ def chat(saver: Any, node_ms: float = 0, seed: int = 0) -> Any:
     return builder.compile(checkpointer=saver)
 
 
-def served() -> Any:
-    """The graph as a server runs it, with a saver of the server's."""
-    return chat(None, node_ms=20)
-
-
 @dataclass
 class Measured:
     """What the turns cost, and what came after them."""
