@@ -7,8 +7,8 @@ gc.set_threshold(50_000, 20, 50)  # first: at 700 a cold start spends an eighth 
 from handler.api.custom import serve
 from handler.api.web_adapter import FromWebAdapter
 from handler.bootstrap import build_services
-from handler.telemetry import configure_logging
+from handler.telemetry import configure_logging, flush_exporters
 
 services = build_services()
 configure_logging(services.settings.service_name, services.settings.log_level)
-app = FromWebAdapter(serve(services))
+app = FromWebAdapter(serve(services), before_end=flush_exporters)

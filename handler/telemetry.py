@@ -53,6 +53,7 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
     "run handed on": (Metric("HandOffs"),),
     "lease lost": (Metric("LeaseLosses"),),
     "message failed": (Metric("MessageFailures"),),
+    "expiry failed": (Metric("MessageFailures"),),
 }
 """What each event counts as; all others are log lines alone."""
 

@@ -21,11 +21,12 @@ configure_logging(services.settings.service_name, services.settings.log_level)
 def attend_expiry(record: dict[str, Any]) -> list[dict[str, str]]:
     """Attend to what DynamoDB deleted because it was due; the failure, if it failed."""
     change = record["dynamodb"]
+    expiry = change["Keys"]["SK"]["S"]
     try:
-        tenant, thread_id = expiring_thread(change["Keys"]["SK"]["S"])
+        tenant, thread_id = expiring_thread(expiry)
         services.loop.submit(services.expiry.attend(tenant, thread_id)).result()
     except Exception as error:
-        log.exception("expiry failed", extra={"error": type(error).__name__})
+        log.exception("expiry failed", extra={"error": type(error).__name__, "expiry": expiry})
         return [{"itemIdentifier": change["SequenceNumber"]}]
     return []
 

@@ -51,8 +51,8 @@ BROUGHT_BY_LAMBDA = ("boto3", "botocore", "s3transfer")
 NEVER_IMPORTED = ("bin", "*-stubs", "Crypto/SelfTest", "zstandard/_cffi.*.so", "zstandard/backend_cffi.py")
 """Scripts, types for type checkers, pycryptodome's tests, and zstandard's second backend, which CPython never takes."""
 
-ASYMMETRIC = ("Crypto/Protocol", "Crypto/PublicKey", "Crypto/Signature")
-"""What pycryptodome has beyond AES, which encrypts checkpoints (5 MB); left out unless somebody else requires it."""
+ASYMMETRIC = ("Crypto/IO", "Crypto/Math", "Crypto/Protocol", "Crypto/PublicKey", "Crypto/Signature")
+"""What pycryptodome has beyond AES, which encrypts checkpoints (6 MB); left out unless somebody else requires it."""
 
 NEVER_SHIPPED = ("__pycache__", "node_modules", "*.pyc", "*.egg-info")
 OWN_FOLDERS = ("docs", "handler", "infra", "tests")

@@ -73,6 +73,11 @@ class Engine:
         """A client of its own, with a connection pool of its own."""
         return boto3.client("dynamodb", **self._client_options())
 
+    def streams(self) -> Any:
+        """A client of the tables' streams."""
+        options: Any = self._client_options()
+        return boto3.client("dynamodbstreams", **options)
+
     @cached_property
     def _dynamodb(self) -> "DynamoDBClient":
         return self.new_dynamodb()
@@ -140,6 +145,6 @@ def one_at_a_time(app: WsgiApp) -> WsgiApp:
 
 @contextmanager
 def ministack() -> Iterator[Engine]:
-    """Run the engine of the local server: ministack, DynamoDB and SQS only, on a free loopback port."""
-    with embedded_engine() as endpoint_url:
+    """Run the engine of the local server: ministack, on a free loopback port; with the tables' streams."""
+    with embedded_engine(services="dynamodb,dynamodbstreams,sqs") as endpoint_url:
         yield Engine("ministack", endpoint_url)

@@ -51,3 +51,9 @@ def table_definition(template_path: Path = TEMPLATE) -> dict[str, Any]:
     """The table as the template declares it: create_table's arguments but for the name."""
     (table,) = resources("AWS::DynamoDB::Table", load_template(template_path)).values()
     return {name: table["Properties"][name] for name in TABLE_ARGUMENTS if name in table["Properties"]}
+
+
+def stream_definition() -> dict[str, Any]:
+    """The table's stream as the template declares it: create_table's StreamSpecification, which has to say so."""
+    (table,) = resources("AWS::DynamoDB::Table").values()
+    return {"StreamEnabled": True, **table["Properties"]["StreamSpecification"]}

@@ -1,9 +1,10 @@
 """What the Lambda Web Adapter says of a request: the context of its event, in a header that nobody but it can set."""
 
+import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Callable
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from handler.telemetry import correlated
 
@@ -15,10 +16,14 @@ class CutOff(Exception):
 
 
 class FromWebAdapter:
-    """Gives the application what Mangum would: the event's context, with what the authoriser said of the caller."""
+    """Gives the application what Mangum would: the event's context, with what the authoriser said of the caller.
 
-    def __init__(self, app: ASGIApp) -> None:
+    With the last of its response an invocation is over and its sandbox may freeze: `before_end` comes before that.
+    """
+
+    def __init__(self, app: ASGIApp, before_end: Callable[[], object] = lambda: None) -> None:
         self.app = app
+        self.before_end = before_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its context in `aws.event`."""
@@ -30,8 +35,17 @@ class FromWebAdapter:
         whole = str(context.get("path") or scope["path"])
         if whole.endswith(scope["path"]):
             event["gateway_prefix"] = whole.removesuffix(scope["path"])
-        with correlated(correlation_id=str(context.get("requestId") or "")), suppress(CutOff):
-            await self.app({**scope, "aws.event": event}, receive, send)
+
+        async def send_in_time(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                await asyncio.to_thread(self.before_end)
+            await send(message)
+
+        with correlated(correlation_id=str(context.get("requestId") or "")):
+            try:
+                await self.app({**scope, "aws.event": event}, receive, send_in_time)
+            except CutOff:
+                await asyncio.to_thread(self.before_end)
 
 
 def request_context(scope: Scope) -> dict[str, object]:

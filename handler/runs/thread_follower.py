@@ -115,11 +115,14 @@ class ThreadFollower:
 
     async def _has_nothing(self, run: Run) -> bool:
         """Whether there is nothing to tell of a run that had ended before: not even its end, behind its last event."""
+        if run.run_id not in self._earlier:
+            return False
         events = self.streams.channels.store
-        if run.run_id in self._earlier and events is not None and self._after != BEFORE_ALL:
-            with suppress(StorageUnavailable):
-                return await asyncio.to_thread(events.last, run, None) != self._after
-        return run.run_id in self._earlier
+        if self._after == BEFORE_ALL or events is None:
+            return not run.kwargs.get("resumable")  # one whose events are kept had none
+        with suppress(StorageUnavailable):
+            return await asyncio.to_thread(events.last, run, None) != self._after
+        return True
 
     async def _find_next(self) -> None:
         """Follow the run that began first of those that were not followed yet."""

@@ -7,6 +7,8 @@
 | one after another | the longest chain of requests of which each began after the one before it had ended      |
 """
 
+import random
+import statistics
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import pytest
 from handler.bootstrap import build_services, create_table
 from handler.settings import Settings
 from tests.bench.metering import Bill, Meter
+from tests.bench.workload import MESSAGE_BYTES, MESSAGES_PER_TURN, prose
 from tests.conftest import new_settings
 from tests.engines import Engine, moto_serialised
 from tests.in_lambda import InLambda
@@ -26,6 +29,10 @@ from tests.in_lambda import InLambda
 MOST_REQUESTS, MOST_UNITS = 8, 14
 MOST_IN_A_CHAIN = 3
 """Admission, a read where this process does not know the thread, settlement, which takes the checkpoints along."""
+
+TURNS = 40
+MOST_UNITS_OF_A_TURN = 22
+CHAT = Path(__file__).parent / "langgraph.json"
 
 TRIES = 4
 """Of so many waits the cheapest counts: where CPU is short, super-steps come too far apart to share an item."""
@@ -89,9 +96,9 @@ class Process:
         self.service.quiet()
 
 
-def new_deployment(engine: Engine) -> Settings:
+def new_deployment(engine: Engine, **changed: Any) -> Settings:
     """Settings with a table that is there."""
-    settings = new_settings(tenant_claim="", gateway_timeout_seconds=25)
+    settings = new_settings(tenant_claim="", gateway_timeout_seconds=25, **changed)
     create_table(engine.dynamodb(), settings.table_name)
     return settings
 
@@ -127,6 +134,36 @@ def test_a_trivial_wait_on_an_existing_thread(
     assert chain <= MOST_IN_A_CHAIN
     assert bill.wru + bill.index.total() <= MOST_UNITS
     assert set(bill.index) <= {"TransactWriteItems"}, "a super-step writes to no index"
+
+
+def test_a_turn_of_a_chat_costs_the_same_whenever_it_comes(
+    metered: tuple[Engine, Meter], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine, meter = metered
+    settings, thread_id = new_deployment(engine, langgraph_config=CHAT), str(uuid.uuid4())
+    service, source = Process.start(engine, settings).service, random.Random(11)
+    bills: list[Bill] = []
+    for turn in range(1, TURNS + 1):
+        said = {"messages": [{"role": "user", "content": prose(source, MESSAGE_BYTES)}]}
+        bill = meter.start()
+        answer = service.wait(thread_id, {"assistant_id": "chat", "input": said, "if_not_exists": "create"})
+        service.quiet()
+        meter.on = False
+        assert len(answer.json()["messages"]) == MESSAGES_PER_TURN * turn
+        bills.append(bill)
+    mean = sum(bill.wru + bill.index.total() for bill in bills) / TURNS
+    requests = sum(bill.count for bill in bills) / TURNS
+    with capsys.disabled():
+        print(
+            f"\n{TURNS} turns of W: {median(bills):g} write units (median), {mean:.1f} (mean), {requests:.1f} requests"
+        )
+    assert median(bills) <= MOST_UNITS_OF_A_TURN
+    assert median(bills[-10:]) <= median(bills[5:15]) + 1, "the length of the conversation does not matter"
+
+
+def median(bills: list[Bill]) -> float:
+    """The write units of a usual turn, its entries of the index included."""
+    return statistics.median(bill.wru + bill.index.total() for bill in bills)
 
 
 def test_a_joiner_reads_twice_a_second_and_one_unit_each(

@@ -13,6 +13,7 @@ from infra.build import (
     Project,
     Target,
     build,
+    compiler,
     copy_project,
     fingerprint,
     prune,
@@ -159,5 +160,8 @@ def test_the_artefact_for_lambda_is_arm64_python_3_13_and_below_70_mb(tmp_path: 
     # An ELF header's e_machine, at offset 18: 183 is AArch64.
     assert {library.read_bytes()[18] for library in libraries} == {183}
     assert not [name for library in libraries if "cpython-" in (name := library.name) and "cpython-313-" not in name]
+    if compiler(Target.LAMBDA) is None:
+        pytest.skip("its size is not known without .pyc, which take a Python 3.13: set LAMBDA_PYTHON")
     size = sum(path.stat().st_size for path in (tmp_path / "artefact").rglob("*") if path.is_file())
+    print(f"{size / 1e6:.1f} MB")
     assert size < 70_000_000

@@ -1,5 +1,6 @@
 """Each parameter does what it says, and combinations that make no sense are refused before anything is made."""
 
+import re
 from typing import Any
 
 import pytest
@@ -198,3 +199,20 @@ def test_a_domain_has_its_mapping_and_only_with_a_zone_its_record() -> None:
     assert "BasePath" not in resources["DomainMapping"]["Properties"]
     assert "DomainRecord" not in resources
     assert "DomainRecord" in stack(DomainName="a.example", CertificateArn=CERTIFICATE, HostedZoneId="Z1")
+
+
+@pytest.mark.parametrize(
+    ("key", "taken"),
+    [
+        ("", True),
+        ("0123456789abcdef", True),
+        ("0123456789abcdef" * 2, True),
+        ("{{resolve:secretsmanager:langgraph-lambda:SecretString:aes}}", True),
+        ("too short", False),
+        ("0123456789abcdef" * 3, False),
+        ("{{resolve:ssm:aes}}", False),
+    ],
+)
+def test_a_key_for_checkpoints_is_one_or_a_secret_that_holds_one(key: str, taken: bool) -> None:
+    pattern = load_template()["Parameters"]["AesKey"]["AllowedPattern"]
+    assert bool(re.search(pattern, key)) == taken

@@ -246,6 +246,9 @@ def test_a_run_that_is_cancelled_before_it_starts_is_told_to_be_interrupted(depl
         assert api.call(Request("POST", path, headers=named({}))).status == 202
         reader.until_ended()
     assert reader.names == ["interrupted"]
+    with reading(deployment.process(), thread_id) as later:
+        later.until_ended()
+    assert protocol_of(later) == protocol_of(reader)
 
 
 def test_a_thread_that_is_deleted_ends_its_streams(deployment: Deployment) -> None:

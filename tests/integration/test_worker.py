@@ -1,4 +1,4 @@
-"""The worker's Lambda entry with SQS events: what each message leads to, hand-offs, deadlines, runs given up."""
+"""The worker's Lambda entry: what each message of the queue and record of the stream leads to, hand-offs, deadlines."""
 
 import importlib
 import json
@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -24,8 +24,10 @@ from handler.domain.models import Claim, Run, Thread, ThreadTtl, TtlStrategy, ne
 from handler.domain.status import ThreadStatus
 from handler.runs.driver import MAX_ATTEMPTS, MAX_HANDOFFS
 from handler.settings import get_settings
+from handler.storage.keys import EXPIRY_PREFIX
 from tests.conftest import GRAPHS, serving
 from tests.engines import Engine
+from tests.template import stream_definition
 
 TENANT = "default"
 PLENTY_S = 60.0
@@ -52,6 +54,7 @@ class Lambda:
 
     def __init__(self, worker: ModuleType, engine: Engine, queue_url: str) -> None:
         self.worker = worker
+        self.engine = engine
         self.sqs = engine.sqs()
         self.queue_url = queue_url
         self.services: Services = worker.services
@@ -151,6 +154,8 @@ def functions(engine: Engine) -> Iterator[Lambda]:
         "LANGGRAPH_CONFIG": str(GRAPHS),
     }
     create_table(engine.dynamodb(), environment["TABLE_NAME"])
+    stream: Any = stream_definition()
+    engine.dynamodb().update_table(TableName=environment["TABLE_NAME"], StreamSpecification=stream)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setitem(os.environ, name, value)
@@ -448,36 +453,60 @@ def test_hand_offs_are_no_deaths_but_are_capped_too(functions: Lambda, client: h
     assert f"{MAX_HANDOFFS} hand-offs" in run.error["message"]
 
 
-def expiry_of(thread_id: str, number: str) -> dict[str, Any]:
-    """A record of the table's stream: DynamoDB's TTL has deleted an expiry."""
-    return {
-        "eventID": number,
-        "eventName": "REMOVE",
-        "eventSource": "aws:dynamodb",
-        "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
-        "dynamodb": {
-            "Keys": {"PK": {"S": "X#2026-01-02#0"}, "SK": {"S": f"2026-01-02T03:14:05.000+00:00#{TENANT}#{thread_id}"}},
-            "SequenceNumber": number,
-            "StreamViewType": "KEYS_ONLY",
-        },
-    }
+def deletions(functions: Lambda, keys: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records that the table's stream has of items, as Lambda hands them on, once they have been deleted.
+
+    The engine's TTL tells its stream nothing, so the items are deleted by a request; who did it is all that is made up.
+    """
+    table = functions.services.settings.table_name
+    for key in keys:
+        functions.engine.dynamodb().delete_item(TableName=table, Key=key)
+    streams = functions.engine.streams()
+    (stream,) = streams.list_streams(TableName=table)["Streams"]
+    (shard,) = streams.describe_stream(StreamArn=stream["StreamArn"])["StreamDescription"]["Shards"]
+    where = {"StreamArn": stream["StreamArn"], "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    found = streams.get_records(ShardIterator=streams.get_shard_iterator(**where)["ShardIterator"])["Records"]
+    by_ttl = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    removed = [one for one in found if one["eventName"] == "REMOVE" and one["dynamodb"]["Keys"] in keys]
+    told = json.dumps([{**one, "userIdentity": by_ttl} for one in removed], default=datetime.timestamp)
+    return list(json.loads(told))
+
+
+def expiries(functions: Lambda, *thread_ids: str) -> list[dict[str, Any]]:
+    """The keys of threads' expiries, in the threads' order."""
+    pages = functions.engine.dynamodb().get_paginator("scan").paginate(TableName=functions.services.settings.table_name)
+    keys = [{name: item[name] for name in ("PK", "SK")} for page in pages for item in page["Items"]]
+    armed = [key for key in keys if key["PK"]["S"].startswith(EXPIRY_PREFIX)]
+    return [key for thread_id in thread_ids for key in armed if thread_id in key["SK"]["S"]]
+
+
+def kept_until(functions: Lambda, due: datetime) -> str:
+    """A thread that is due then."""
+    thread_id, now = str(uuid.uuid4()), utc_now()
+    thread = Thread(TENANT, thread_id, ThreadStatus.IDLE, now, now, ttl=ThreadTtl(TtlStrategy.DELETE, 1, due))
+    assert functions.services.threads.create(thread)
+    return thread_id
 
 
 def test_an_expiry_deletes_a_thread_that_is_due_and_leaves_one_that_is_not(functions: Lambda) -> None:
     now = utc_now()
-    due, kept = (str(uuid.uuid4()) for _ in range(2))
-    for thread_id, at in ((due, now), (kept, now + timedelta(hours=1))):
-        ttl = ThreadTtl(TtlStrategy.DELETE, 1, at)
-        functions.services.threads.create(Thread(TENANT, thread_id, ThreadStatus.IDLE, now, now, ttl=ttl))
-    event = {"Records": [expiry_of(due, "1"), expiry_of(kept, "2"), expiry_of(str(uuid.uuid4()), "3")]}
-    answer = functions.worker.handler(event, Invocation(PLENTY_S))
+    due, kept = kept_until(functions, now), kept_until(functions, now + timedelta(hours=1))
+    records = deletions(functions, expiries(functions, due, kept))
+    assert [record["dynamodb"]["StreamViewType"] for record in records] == ["KEYS_ONLY"] * 2
+    answer = functions.worker.handler({"Records": records}, Invocation(PLENTY_S))
     assert answer == {"batchItemFailures": []}
     assert functions.services.threads.expire(TENANT, due) is False, "it is gone, not only hidden"
     assert functions.thread(kept).thread_id == kept
+    assert len(expiries(functions, due, kept)) == 1, "somebody looks at what is kept again"
+    again = functions.worker.handler({"Records": records}, Invocation(PLENTY_S))
+    assert again == {"batchItemFailures": []}, "a record that comes twice"
 
 
-def test_an_expiry_that_cannot_be_read_comes_again(functions: Lambda) -> None:
-    broken = expiry_of("T", "7")
-    broken["dynamodb"]["Keys"]["SK"]["S"] = "nonsense"
-    answer = functions.worker.handler({"Records": [broken]}, Invocation(PLENTY_S))
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "7"}]}
+def test_an_expiry_that_cannot_be_read_comes_again_and_keeps_no_other_back(functions: Lambda) -> None:
+    due = kept_until(functions, utc_now())
+    unreadable = {"PK": {"S": f"{EXPIRY_PREFIX}2026-01-02#0"}, "SK": {"S": "nonsense"}}
+    functions.engine.dynamodb().put_item(TableName=functions.services.settings.table_name, Item=unreadable)
+    broken, good = deletions(functions, [unreadable, *expiries(functions, due)])
+    answer = functions.worker.handler({"Records": [broken, good]}, Invocation(PLENTY_S))
+    assert answer == {"batchItemFailures": [{"itemIdentifier": broken["dynamodb"]["SequenceNumber"]}]}
+    assert functions.services.threads.expire(TENANT, due) is False

@@ -1,9 +1,17 @@
 """The template, deployed by `sam deploy` into an emulator of AWS: requests through its gateway, runs in its functions.
 
-The emulator's import of OpenAPI passes over `x-amazon-apigateway-any-method`, so those methods are added afterwards;
-and its functions have to be told where AWS is. All else is as CloudFormation was told.
+| the emulator                                             | so                                                       |
+|----------------------------------------------------------|----------------------------------------------------------|
+| brings no SAM transform                                  | it is lent the one of .venv-sam                          |
+| passes over `x-amazon-apigateway-any-method` of OpenAPI  | those methods are added after the deployment             |
+| has functions that do not know where it is               | AWS_ENDPOINT_URL is set after the deployment             |
+| has a TTL that tells the table's stream nothing          | a request deletes the expiry, and `userIdentity`, which  |
+|                                                          | DynamoDB sets for its TTL alone, is taken off the filter |
+
+All else is as CloudFormation was told.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -18,12 +26,16 @@ import httpx
 import pytest
 
 from handler.embedded import embedded_engine
+from handler.storage.keys import EXPIRY_PREFIX
 from tests.engines import ENVIRONMENT
 from tests.rie import ROOT
+from tests.template import load_template, resources
 
 SERVICES = "apigateway,cloudformation,cloudwatch,dynamodb,iam,lambda,logs,s3,scheduler,sqs,sts"
 STACK = "deployed"
-PARAMETERS = ("Auth=none", "AccessLogs=false", "Monitoring=false")
+MONITORING = ROOT / "infra" / "monitoring.yaml"
+TOPIC = "arn:aws:sns:us-east-1:000000000000:alarms"
+PARAMETERS = ("Auth=none", "AccessLogs=false", f"AlarmTopicArn={TOPIC}")
 
 
 @dataclass(frozen=True)
@@ -41,9 +53,9 @@ class Deployed:
 CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 
 
-def deploy(endpoint_url: str, home: Path) -> None:
-    """`sam deploy` of the artefact that was built for this machine."""
-    command = [str(ROOT / ".venv-sam" / "bin" / "sam"), "deploy", "--template", ".aws-sam/host/template.yaml"]
+def deploy(endpoint_url: str, built: Path, home: Path) -> None:
+    """`sam deploy` of what was built for this machine."""
+    command = [str(ROOT / ".venv-sam" / "bin" / "sam"), "deploy", "--template", str(built / "template.yaml")]
     command += ["--stack-name", STACK, "--s3-bucket", "artefacts", "--no-confirm-changeset"]
     command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides", *PARAMETERS]
     environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, "SAM_CLI_TELEMETRY": "0", "HOME": str(home)}
@@ -81,15 +93,23 @@ def make_up_for_the_emulator(stack: Deployed) -> str:
     return api_id
 
 
+def lend_the_transform(folder: Path) -> None:
+    """Link SAM's translator, whose pins agree with nobody else's, into a folder of its own."""
+    (translator,) = (ROOT / ".venv-sam").glob("lib/python*/site-packages/samtranslator")
+    (folder / "samtranslator").symlink_to(translator)
+
+
 @pytest.fixture(scope="module")
 def stack(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """The stack, deployed."""
+    lend_the_transform(lent := tmp_path_factory.mktemp("lent"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "LAMBDA_EXECUTOR", "local")
+        patch.setitem(os.environ, "PYTHONPATH", str(lent))
         with embedded_engine(services=SERVICES) as endpoint_url:
             before = Deployed(endpoint_url, {})
             before.client("s3").create_bucket(Bucket="artefacts")
-            deploy(endpoint_url, tmp_path_factory.mktemp("home"))
+            deploy(endpoint_url, artefact.parent, tmp_path_factory.mktemp("home"))
             (described,) = before.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
             yield Deployed(endpoint_url, {o["OutputKey"]: o["OutputValue"] for o in described["Outputs"]})
 
@@ -102,6 +122,16 @@ def client(stack: Deployed) -> Iterator[httpx.Client]:
     base_url = f"{stack.endpoint_url}/prod"
     with httpx.Client(base_url=base_url, headers={"host": host}, timeout=60, trust_env=False) as client:
         yield client
+
+
+def logged(stack: Deployed, function: str) -> list[str]:
+    """The lines of a function's log."""
+    logs, group = stack.client("logs"), f"/aws/lambda/{STACK}-{function}"
+    return [
+        event["message"]
+        for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
+        for event in logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    ]
 
 
 def said(text: str) -> dict[str, Any]:
@@ -119,6 +149,23 @@ def test_the_stack_has_what_the_template_declares(stack: Deployed) -> None:
     (api,) = stack.client("apigateway").get_rest_apis()["items"]
     stages = stack.client("apigateway").get_stages(restApiId=api["id"])["item"]
     assert [stage["stageName"] for stage in stages] == ["prod"]
+
+
+@pytest.mark.slow
+def test_the_nested_stack_watches_what_the_outer_one_made(stack: Deployed) -> None:
+    watching = stack.client("cloudwatch")
+    alarms = {alarm["AlarmName"]: alarm for alarm in watching.describe_alarms()["MetricAlarms"]}
+    assert alarms.keys() == {
+        f"{STACK}-{name.removesuffix('Alarm')}"
+        for name in resources("AWS::CloudWatch::Alarm", load_template(MONITORING))
+    }
+    assert {action for alarm in alarms.values() for action in alarm["AlarmActions"]} == {TOPIC}
+    names = {one["Value"] for alarm in alarms.values() for one in alarm["Dimensions"]}
+    queues = {stack.outputs[name].rpartition("/")[2] for name in ("QueueUrl", "DeadLetterQueueUrl")}
+    functions = {function["FunctionName"] for function in stack.client("lambda").list_functions()["Functions"]}
+    assert names == queues | functions | {stack.outputs["TableName"], STACK, "prod"}
+    board = json.loads(watching.get_dashboard(DashboardName=STACK)["DashboardBody"])
+    assert "${" not in str(board), "everything is filled in"
 
 
 @pytest.mark.slow
@@ -142,21 +189,10 @@ def test_a_background_run_is_driven_by_the_worker_in_the_name_of_its_request(
         assert time.monotonic() < deadline, status
         time.sleep(0.5)
     assert status == "success"
-    logs = stack.client("logs")
-    seen = {
-        group: [
-            event["message"]
-            for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]
-            for event in logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
-        ]
-        for group in (f"/aws/lambda/{STACK}-api", f"/aws/lambda/{STACK}-worker")
-    }
-    worker = [line for line in seen[f"/aws/lambda/{STACK}-worker"] if run_id in line and "run ended" in line]
+    worker = [line for line in logged(stack, "worker") if run_id in line and "run ended" in line]
     assert len(worker) == 1
     correlation = worker[0].split('"correlation_id": "')[1].split('"')[0]
-    assert any(
-        correlation in line and "POST /threads/{thread_id}/runs" in line for line in seen[f"/aws/lambda/{STACK}-api"]
-    )
+    assert any(correlation in line and "POST /threads/{thread_id}/runs" in line for line in logged(stack, "api"))
 
 
 @pytest.mark.slow
@@ -186,3 +222,43 @@ def test_a_cron_of_each_second_is_fired_by_the_worker(client: httpx.Client) -> N
         ended = [run["status"] for run in client.get(f"/threads/{thread_id}/runs").json() if run["status"] == "success"]
     assert client.delete(f"/runs/crons/{cron_id}").status_code == 204
     assert len(ended) >= 2
+
+
+@pytest.mark.slow
+def test_an_expiry_that_is_deleted_has_the_worker_delete_its_thread(client: httpx.Client, stack: Deployed) -> None:
+    forget_who_deletes(stack)
+    due, kept = (client.post("/threads", json={"ttl": {"ttl": ttl}}).json()["thread_id"] for ttl in (0.001, 60))
+    assert client.get(f"/threads/{due}").status_code == 404, "it is gone from the second on"
+    assert stored(stack, due) == {"THREAD", "expiry"}
+    for key in [key for key in keys(stack) if key["PK"]["S"].startswith(EXPIRY_PREFIX)]:
+        stack.client("dynamodb").delete_item(TableName=stack.outputs["TableName"], Key=key)
+    deadline = time.monotonic() + 60
+    while stored(stack, due) or stored(stack, kept) != {"THREAD", "expiry"}:
+        assert time.monotonic() < deadline, (stored(stack, due), stored(stack, kept))
+        time.sleep(0.5)
+    assert client.get(f"/threads/{kept}").status_code == 200
+    assert not [line for line in logged(stack, "worker") if "expiry failed" in line], "of other items it is not told"
+
+
+def forget_who_deletes(stack: Deployed) -> None:
+    """Have the worker told of every expiry that is deleted, whoever deletes it."""
+    functions = stack.client("lambda")
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    (mapping,) = [mapping for mapping in mappings if "/stream/" in mapping["EventSourceArn"]]
+    (pattern,) = (json.loads(each["Pattern"]) for each in mapping["FilterCriteria"]["Filters"])
+    assert pattern.pop("userIdentity") == {"principalId": ["dynamodb.amazonaws.com"]}
+    filters = {"Filters": [{"Pattern": json.dumps(pattern)}]}
+    functions.update_event_source_mapping(UUID=mapping["UUID"], FilterCriteria=filters)
+
+
+def keys(stack: Deployed) -> list[dict[str, Any]]:
+    """The keys of all that is in the table."""
+    items = stack.client("dynamodb").scan(TableName=stack.outputs["TableName"])["Items"]
+    return [{name: item[name] for name in ("PK", "SK")} for item in items]
+
+
+def stored(stack: Deployed, thread_id: str) -> set[str]:
+    """What the table holds of a thread: the sort keys in its partition, and whether it has an expiry."""
+    found = keys(stack)
+    expiries = {"expiry" for key in found if key["PK"]["S"].startswith(EXPIRY_PREFIX) and thread_id in key["SK"]["S"]}
+    return expiries | {key["SK"]["S"] for key in found if thread_id in key["PK"]["S"]}
