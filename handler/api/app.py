@@ -11,7 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from handler import __version__
-from handler.api import assistants, crons, runs, searches, state, store, streams, system, threads
+from handler.api import (
+    assistants,
+    commands,
+    crons,
+    runs,
+    searches,
+    state,
+    store,
+    streams,
+    system,
+    thread_streams,
+    threads,
+)
 from handler.api.access import AccessLog
 from handler.api.answers import error_answer, status_of
 from handler.api.endpoints import refusals
@@ -31,6 +43,8 @@ ROUTERS = (
     runs.router,
     store.router,
     streams.router,
+    thread_streams.router,
+    commands.router,
 )
 """One for each client module of the SDK."""
 

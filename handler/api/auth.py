@@ -36,5 +36,10 @@ def authorizer_claims(event: Mapping[str, Any] | None) -> dict[str, Any]:
     return claims
 
 
-TheCaller = Annotated[Caller, Depends(caller_of)]
+async def the_caller(request: Request) -> Caller:
+    """The caller, worked out on the event loop: on a thread of its own it would take longer, and out of turn."""
+    return caller_of(request)
+
+
+TheCaller = Annotated[Caller, Depends(the_caller)]
 """A route's parameter: who is calling."""

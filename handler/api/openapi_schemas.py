@@ -192,6 +192,7 @@ ANSWERS: dict[str, Schema] = {
     "GET /threads/{thread_id}/runs/{run_id}/join": VALUES,
     "POST /threads/{thread_id}/runs/{run_id}/cancel": OBJECT,
     "POST /threads/{thread_id}/runs/crons": named("Cron"),
+    "POST /threads/{thread_id}/commands": OBJECT,
     "POST /runs": named("Run"),
     "POST /runs/wait": VALUES,
     "POST /runs/batch": listed(named("Run")),
@@ -242,6 +243,8 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "POST /threads/{thread_id}/runs/wait": (PREFER, IDEMPOTENCY),
     "POST /threads/{thread_id}/runs/stream": (IDEMPOTENCY,),
     "GET /threads/{thread_id}/runs/{run_id}/join": (PREFER,),
+    "GET /threads/{thread_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
+    "POST /threads/{thread_id}/commands": (IDEMPOTENCY,),
     "GET /threads/{thread_id}/runs/{run_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
     "POST /threads/{thread_id}/runs/{run_id}/cancel": (
         query("wait", FLAG),

@@ -118,6 +118,18 @@ class RunBody(Body):
     feedback_keys: list[StrictStr] | None = None
 
 
+class EventStreamBody(Body):
+    """Which events of a thread's runs to stream."""
+
+    channels: list[StrictStr] = Field(
+        default_factory=list,
+        description="values, updates, checkpoints, messages, tools, custom, custom:<name>, lifecycle, input, tasks.",
+    )
+    namespaces: list[list[StrictStr]] | None = Field(default=None, description="Prefixes; none: everywhere.")
+    depth: Annotated[StrictInt, Field(ge=0)] | None = Field(default=None, description="At most so far below them.")
+    since: Annotated[StrictInt, Field(ge=0)] | None = Field(default=None, description="Only events of a higher seq.")
+
+
 class StateAtBody(Body):
     """Which state of a thread to read."""
 

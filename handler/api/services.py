@@ -66,7 +66,7 @@ class Services:
         return await anyio.to_thread.run_sync(lambda: work(*args, **kwargs))
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The service that the application was built with."""
     services: Services = request.app.state.services
     return services

@@ -106,16 +106,20 @@ async def streamed(
     window_s = longest_s if preferences.wait_s is None else min(preferences.wait_s, longest_s)
     limit_s = None
     if context is not None:
-        limit_s = context.get_remaining_time_in_millis() / 1000
-        spent = spent_s(request.scope.get("aws.event") or {}, to_ms(services.clock()))
-        window_s = window_of(settings.gateway_timeout_seconds, limit_s, window_s, spent)
-        if not services.hold.active:
-            limit_s = window_s
+        window_s = slice_window(request, services, window_s)
+        limit_s = context.get_remaining_time_in_millis() / 1000 if services.hold.active else window_s
     following = services.streams.follow(
         run, asked.after, admitted, asks=not asked.goes_on, window_s=window_s, limit_s=limit_s
     )
     follower = await services.loop.run(following)
     return await slice_of(services, follower, asked, window_s)
+
+
+def slice_window(request: Request, services: Services, longest_s: float) -> float:
+    """For how long an answer behind a gateway that buffers may be filled, in seconds."""
+    remaining_s = request.scope["aws.context"].get_remaining_time_in_millis() / 1000
+    spent = spent_s(request.scope.get("aws.event") or {}, to_ms(services.clock()))
+    return window_of(services.settings.gateway_timeout_seconds, remaining_s, longest_s, spent)
 
 
 def headers_of(run: Run, asked: Asked) -> dict[str, str]:
@@ -128,7 +132,7 @@ def headers_of(run: Run, asked: Asked) -> dict[str, str]:
     }
 
 
-def line_of(name: str, data: bytes, at: EventId | None) -> bytes:
+def line_of(name: str, data: bytes, at: EventId | int | None) -> bytes:
     """An event as it is sent."""
     identified = f"id: {at}\r\n".encode() if at is not None else b""
     return b"event: " + name.encode() + b"\r\ndata: " + data + b"\r\n" + identified + b"\r\n"

@@ -47,16 +47,19 @@ async def admit(
     *,
     inline: bool,
     part: str = "",
+    protocol: bool = False,
 ) -> Admitted:
     """Check a body and admit the run that it asks for, or find the one that its idempotency key stands for.
 
-    `part` tells the runs of one request apart.
+    `part` tells the runs of one request apart; `protocol`: its events are those of the thread-wide protocol.
     """
     await accept(services, body)
     assistant = await assistant_of(services, caller, body.assistant_id)
     temporary = "thread_id" not in request.path_params and body.on_completion == "delete"
     run = new_run(services, caller, thread_id, assistant, body, temporary=temporary)
     run = replace(run, kwargs=with_headers(request, services, run.kwargs))
+    if protocol:
+        run = replace(run, kwargs={**run.kwargs, "protocol": True})
     key = idempotency_key(request, run, body, part)
     waits_to_cancel = inline and run.kwargs["on_disconnect"] == "cancel"
     present = present_until_ms(request, services) if waits_to_cancel else None

@@ -1,12 +1,17 @@
 """What the Lambda Web Adapter says of a request: the context of its event, in a header that nobody but it can set."""
 
 import json
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handler.telemetry import correlated
 
 CONTEXT_HEADER = b"x-amzn-request-context"
+
+
+class CutOff(Exception):
+    """A body that breaks off, so that its client comes back: the server closes the connection without an end."""
 
 
 class FromWebAdapter:
@@ -25,7 +30,7 @@ class FromWebAdapter:
         whole = str(context.get("path") or scope["path"])
         if whole.endswith(scope["path"]):
             event["gateway_prefix"] = whole.removesuffix(scope["path"])
-        with correlated(correlation_id=str(context.get("requestId") or "")):
+        with correlated(correlation_id=str(context.get("requestId") or "")), suppress(CutOff):
             await self.app({**scope, "aws.event": event}, receive, send)
 
 

@@ -259,12 +259,30 @@ class Channels:
         self.store = store if most_bytes else None
         self.most_bytes = most_bytes or UNSTORED_BYTES
         self._channels: dict[str, Channel] = {}
+        self._listeners: dict[tuple[str, str], set[Woken]] = {}
 
     def of(self, run: Run) -> Channel:
         """The channel of a run, made if there is none."""
         if run.run_id not in self._channels:
             self._channels[run.run_id] = Channel(run, self.store, self.most_bytes)
         return self._channels[run.run_id]
+
+    def begun(self, channel: Channel) -> None:
+        """A drive has begun: whoever listens to its thread wants its events, from the first one on."""
+        for listener in self._listeners.get((channel.run.tenant, channel.run.thread_id), ()):
+            channel.wanted = True
+            listener.wake()
+
+    def listen(self, tenant: str, thread_id: str, listener: Woken) -> None:
+        """Wake somebody whenever a run begins on a thread in this process."""
+        self._listeners.setdefault((tenant, thread_id), set()).add(listener)
+
+    def unlisten(self, tenant: str, thread_id: str, listener: Woken) -> None:
+        """Wake them no more."""
+        listeners = self._listeners.get((tenant, thread_id), set())
+        listeners.discard(listener)
+        if not listeners:
+            self._listeners.pop((tenant, thread_id), None)
 
     def let_go(self, channel: Channel) -> None:
         """Forget a channel that nobody needs."""

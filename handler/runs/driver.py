@@ -171,6 +171,7 @@ class Drive:
         clock = asyncio.create_task(self._watch_deadline())
         followers = asyncio.create_task(self.channel.watch(elsewhere=self.whole))
         self.channel.begin(self.claim)
+        self.driver.channels.begun(self.channel)
         try:
             await asyncio.wait({self._work, heartbeat}, return_when=asyncio.FIRST_COMPLETED)
             if heartbeat.done() and not self._work.done():
@@ -270,15 +271,15 @@ class Drive:
             raise EmptyInputError(f"Checkpoint {checkpoint_id} not found on this thread")
         kwargs, epoch = self.claim.run.kwargs, self.claim.lease.epoch
         await self.channel.open(self.claim, elsewhere=self.whole)
-        chunks = run_graph(
-            graph,
-            arguments,
-            self._control,
-            kwargs.get("stream_mode") or (),
-            partial(self.channel.publish, epoch),
-            subgraphs=bool(kwargs.get("subgraphs")),
-            repeats=self.claim.resumes and self.claim.clean,
-        )
+        publish = partial(self.channel.publish, epoch)
+        repeats = self.claim.resumes and self.claim.clean
+        if kwargs.get("protocol"):
+            from handler.runs.protocol_run import run_protocol
+
+            chunks = run_protocol(graph, arguments, self._control, publish, repeats=repeats)
+        else:
+            modes, subgraphs = kwargs.get("stream_mode") or (), bool(kwargs.get("subgraphs"))
+            chunks = run_graph(graph, arguments, self._control, modes, publish, subgraphs=subgraphs, repeats=repeats)
         try:
             async for values in chunks:
                 self.answer.add(values)

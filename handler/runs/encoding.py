@@ -16,19 +16,23 @@ def encode(value: Any) -> bytes:
     try:
         return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
     except (PydanticSerializationError, UnicodeEncodeError):
-        return to_json(_without_surrogates(value), bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
+        return to_json(without_surrogates(value), bytes_mode="base64", inf_nan_mode="null", fallback=_fallback)
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
+    """A value whose texts, keys included, can be written as UTF-8; models and dataclasses become mappings."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_without_surrogates(one) for one in value]
+    if isinstance(value, tuple):
+        parts = tuple(map(without_surrogates, value))
+        return type(value)(*parts) if hasattr(value, "_fields") else parts
+    if isinstance(value, list | set | frozenset):
+        return list(map(without_surrogates, value))
     if isinstance(value, dict):
-        return {_without_surrogates(name): _without_surrogates(one) for name, one in value.items()}
+        return {without_surrogates(name): without_surrogates(one) for name, one in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _without_surrogates(getattr(value, one.name)) for one in fields(value)}
-    return _without_surrogates(value.model_dump()) if isinstance(value, BaseModel) else value
+        return {one.name: without_surrogates(getattr(value, one.name)) for one in fields(value)}
+    return without_surrogates(value.model_dump()) if isinstance(value, BaseModel) else value
 
 
 def _fallback(value: Any) -> Any:

@@ -19,11 +19,15 @@ from langgraph.store.base import (
 from langgraph.store.base import validate_op_namespace as check_namespace
 
 from handler.domain.store import Namespace, NamespaceListing, StoreItem, StoreSearch
+from handler.runs.encoding import without_surrogates
 from handler.runs.store import Store
 
 
 class GraphStore(BaseStore):
-    """A tenant's items; of a batch, what reads comes before what writes, and the last write of an item counts."""
+    """A tenant's items; of a batch, what reads comes before what writes, and the last write of an item counts.
+
+    Half a surrogate pair is kept, and looked for, as the question mark as which the API shows it.
+    """
 
     supports_ttl = True
 
@@ -39,7 +43,7 @@ class GraphStore(BaseStore):
         """Carry out operations; blocks."""
         results: list[Result] = []
         writes: dict[tuple[Namespace, str], PutOp] = {}
-        for op in ops:
+        for op in map(without_surrogates, ops):
             check_namespace(op)
             if isinstance(op, PutOp):
                 writes[op.namespace, op.key] = op

@@ -15,7 +15,7 @@ from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_
 from handler.domain.ports import Clock, Sighting, ThreadStore, Where
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
-from handler.storage import keys, statements
+from handler.storage import keys, lease_statements, queue_statements, run_statements, statements
 from handler.storage.items import (
     Value,
     json_packed,
@@ -74,7 +74,7 @@ class DynamoDBRuns:
         kwargs = self._write_arguments(run)
         claim = Claim(run=begun, lease=lease, clean=seen is None or seen.clean)
         on_run = [{"Put": statements.put_new(run_to_item(begun, kwargs))}, *self._key_of(run)]
-        thread = self._transact(run, {"Update": statements.admit_on_thread(run, lease, seen=seen)}, *on_run)
+        thread = self._transact(run, {"Update": lease_statements.admit_on_thread(run, lease, seen=seen)}, *on_run)
         if thread is ACCEPTED:
             return claim
         if thread is None:
@@ -99,7 +99,7 @@ class DynamoDBRuns:
         kwargs = self._write_arguments(run)
         on_run = [{"Put": statements.put_new(run_to_item(run, kwargs))}, *self._key_of(run)]
         cap = QUEUE_CAP if run.due_at is None else DELAYED_CAP
-        on_thread = {"Update": statements.enqueue_on_thread(run, where, cap)}
+        on_thread = {"Update": queue_statements.enqueue_on_thread(run, where, cap)}
         thread = self._transact(run, on_thread, *on_run)
         if thread is None:
             if new_thread is None:
@@ -127,12 +127,12 @@ class DynamoDBRuns:
 
     def start(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for the pending run at the head of the queue."""
-        return self._begin(run, lease, seen, statements.start_on_thread(run, lease, seen))
+        return self._begin(run, lease, seen, queue_statements.start_on_thread(run, lease, seen))
 
     def queue_delayed(self, run: Run, seen: Thread) -> bool:
         """Put a delayed run whose time has come at the end of the queue; False if the thread has changed or is full."""
         try:
-            self.table.update(statements.queue_delayed(run, seen, QUEUE_CAP))
+            self.table.update(queue_statements.queue_delayed(run, seen, QUEUE_CAP))
         except ConditionRefused:
             return False
         return True
@@ -140,12 +140,12 @@ class DynamoDBRuns:
     def take_over(self, run: Run, lease: Lease, seen: Thread) -> Claim | None:
         """Take the lease for a run whose driver is gone or has handed it on."""
         now_ms = to_ms(self.clock())
-        return self._begin(run, lease, seen, statements.take_over_on_thread(run, lease, seen, now_ms, self.terms))
+        return self._begin(run, lease, seen, lease_statements.take_over_on_thread(run, lease, seen, now_ms, self.terms))
 
     def _begin(self, run: Run, lease: Lease, seen: Thread, on_thread: statements.Request) -> Claim | None:
         now = self.clock()
         handed_on = seen.active_run == run.run_id and seen.lease is None
-        on_run = {"Update": statements.run_begins(run, now, handed_on=handed_on)}
+        on_run = {"Update": run_statements.run_begins(run, now, handed_on=handed_on)}
         thread = self._transact(run, {"Update": on_thread}, on_run)
         if thread is None or (isinstance(thread, Thread) and not owned(thread, lease)):
             return None
@@ -170,13 +170,13 @@ class DynamoDBRuns:
         actions: list[dict[str, Any]] = []
         kwargs: Value | None = None
         if victim is not None:
-            actions.append({"Update": statements.run_is_stopped(victim, action, now)})
+            actions.append({"Update": run_statements.run_is_stopped(victim, action, now)})
         if successor is not None:
             kwargs = self._write_arguments(successor)
             actions.append({"Put": statements.put_new(run_to_item(successor, kwargs))})
             actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in waiting_on(seen)]
             actions += self._key_of(successor)
-        on_thread = {"Update": statements.usurp_on_thread(victim, lease, seen, successor)}
+        on_thread = {"Update": lease_statements.usurp_on_thread(victim, lease, seen, successor)}
         thread = self._transact(victim or successor, on_thread, *actions)
         mine = thread is ACCEPTED
         if isinstance(thread, Thread):
@@ -192,7 +192,7 @@ class DynamoDBRuns:
 
     def cancel_queued(self, run: Run, action: CancelAction, seen: Thread) -> bool:
         """Take a pending run out of the queue and end it; False if the thread has changed."""
-        on_thread = {"Update": statements.cancel_queued_on_thread(run, seen)}
+        on_thread = {"Update": queue_statements.cancel_queued_on_thread(run, seen)}
         on_run = self._ends_unstarted(seen, run.run_id, action, self.clock())
         return self._transact(run, on_thread, on_run) is ACCEPTED
 
@@ -201,15 +201,15 @@ class DynamoDBRuns:
             RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, deletes_run=action is not CancelAction.INTERRUPT
         )
         key = run_key(thread.tenant, thread.thread_id, run_id)
-        return dict(statements.run_ends(key, outcome, now))
+        return dict(run_statements.run_ends(key, outcome, now))
 
     def hand_off(self, claim: Claim) -> None:
         """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
-        self._held(claim, statements.hand_off(claim))
+        self._held(claim, lease_statements.hand_off(claim))
 
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""
-        self._held(claim, statements.renew(claim, lease))
+        self._held(claim, lease_statements.renew(claim, lease))
 
     def _held(self, claim: Claim, request: statements.Request) -> None:
         try:
@@ -229,10 +229,10 @@ class DynamoDBRuns:
         `along`: the checkpointer's last writes, which happen with it or not at all.
         """
         run = claim.run
-        on_run = statements.run_ends(run_key(run.tenant, run.thread_id, run.run_id), outcome, now)
+        on_run = run_statements.run_ends(run_key(run.tenant, run.thread_id, run.run_id), outcome, now)
         following: str | None = None
         for queued in (False, True):
-            on_thread = {"Update": statements.settle_on_thread(claim, outcome, now, queued=queued)}
+            on_thread = {"Update": lease_statements.settle_on_thread(claim, outcome, now, queued=queued)}
             thread = self._transact(run, on_thread, on_run, *along)
             if thread is ACCEPTED:
                 return following
@@ -248,14 +248,14 @@ class DynamoDBRuns:
     def note_presence(self, run: Run, until_ms: int) -> None:
         """A run that has not ended is still waited for."""
         try:
-            self.table.update(statements.note_presence(run, until_ms))
+            self.table.update(run_statements.note_presence(run, until_ms))
         except ConditionRefused:
             return  # it has ended
 
     def begin_webhook(self, run: Run, until: datetime) -> bool:
         """Note that a run's webhook is told of its end, until then; False if another does so, or has done it."""
         try:
-            self.table.update(statements.begin_webhook(run, until))
+            self.table.update(run_statements.begin_webhook(run, until))
         except ConditionRefused:
             return False
         return True
@@ -263,7 +263,7 @@ class DynamoDBRuns:
     def end_webhook(self, run: Run, now: datetime) -> None:
         """Note that a run's webhook needs no more telling."""
         try:
-            self.table.update(statements.end_webhook(run, now))
+            self.table.update(run_statements.end_webhook(run, now))
         except ConditionRefused:
             return  # the run was deleted meanwhile
 
@@ -300,7 +300,7 @@ class DynamoDBRuns:
 
     def _key_of(self, run: Run) -> Sequence[dict[str, Any]]:
         """The part of an admission that keeps its idempotency key."""
-        return [{"Put": statements.put_key(run, run.idempotency, self.clock())}] if run.idempotency else []
+        return [{"Put": run_statements.put_key(run, run.idempotency, self.clock())}] if run.idempotency else []
 
     def _check_key(self, refused: ConditionRefused, others: Sequence[dict[str, Any]]) -> None:
         """AlreadyAccepted if the key of an admission stands for another run."""
@@ -356,6 +356,6 @@ def held_thread(thread: Thread, run: Run, lease: Lease) -> Thread:
         active_run=run.run_id,
         graph_id=run.graph_id,
         assistant_id=run.assistant_id,
-        config=statements.shown_config(run),
+        config=run_statements.shown_config(run),
         clean=False,
     )

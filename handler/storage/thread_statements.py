@@ -1,12 +1,12 @@
-"""Every DynamoDB request that lists threads or changes their state without a run, as pure functions."""
+"""Every DynamoDB request that lists, changes or deletes threads without a run, as pure functions."""
 
 import math
 from datetime import UTC, date, datetime
 
 from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
-from handler.domain.models import StateChange, Thread, TtlStrategy, to_ms
+from handler.domain.models import StateChange, Thread, ThreadTtl, TtlStrategy, to_ms
 from handler.storage import items, keys
-from handler.storage.items import instant, number, text
+from handler.storage.items import Value, instant, number, text
 from handler.storage.schema import EXPIRES_AT
 from handler.storage.statements import (
     EPOCH_AS_SEEN,
@@ -17,7 +17,6 @@ from handler.storage.statements import (
     RENEW_TTL,
     TAKE_LEASE,
     Request,
-    begin_deletion,
     expiry_values,
     lease_values,
     update,
@@ -29,6 +28,45 @@ NOT_HELD = "(attribute_not_exists(#owner) OR #until < :dead)"
 
 # The thread's time is over, and no run keeps it.
 EXPIRED = f"#ttl = :delete AND #due <= :now_ms AND {FREE} AND {NONE_DELAYED}"
+
+
+def merge_metadata(
+    thread: Thread,
+    merged: Value,
+    seen: Value,
+    now: datetime,
+    *,
+    graph_id: str | None = None,
+    ttl: ThreadTtl | None = None,
+) -> Request:
+    """UpdateItem: replace the metadata if they are still as seen; with `graph_id` they bind the thread to a graph."""
+    list_sk = items.listing(thread.tenant, thread.thread_id, now)[keys.LIST_SK]
+    values = {":merged": merged, ":seen": seen, ":now": instant(now), ":list_sk": list_sk}
+    if graph_id:
+        values[":graph"] = text(graph_id)
+    sets = ["#metadata = :merged", "#updated = :now", "#list_sk = :list_sk"]
+    sets += ["#graph = :graph"] if graph_id else []
+    if ttl:
+        sets += ["#ttl = :ttl", "#ttl_ms = :ttl_ms", "#due = :due_ms"]
+        values.update({f":{name}": value for name, value in items.ttl_attributes(ttl).items()})
+    return update(
+        items.thread_key(thread.tenant, thread.thread_id),
+        f"SET {', '.join(sets)}",
+        f"{EXISTS} AND #metadata = :seen",
+        values,
+        returning="ALL_NEW",
+    )
+
+
+def begin_deletion(tenant: str, thread_id: str) -> Request:
+    """UpdateItem: hide the thread and take it from whoever holds it; repeated, it changes nothing."""
+    return update(
+        items.thread_key(tenant, thread_id),
+        "SET #deleting = :true REMOVE #owner, #until, #active, #queue, #delayed, #clean, #list_pk, #list_sk",
+        "attribute_exists(#pk)",
+        {":true": {"BOOL": True}},
+        returning="ALL_OLD",
+    )
 
 
 def begin_expiry(tenant: str, thread_id: str, now: datetime) -> Request:

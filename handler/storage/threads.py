@@ -124,7 +124,7 @@ class DynamoDBThreads:
                 self.arm(tenant, thread_id, ttl.due)
             try:
                 item = self.table.update(
-                    statements.merge_metadata(thread, merged, seen, now, graph_id=graph_id, ttl=kept)
+                    thread_statements.merge_metadata(thread, merged, seen, now, graph_id=graph_id, ttl=kept)
                 )
             except ConditionRefused as refused:
                 item = refused.item
@@ -139,7 +139,7 @@ class DynamoDBThreads:
         whoever deletes or creates the thread again.
         """
         try:
-            old = self.table.update(statements.begin_deletion(tenant, thread_id))
+            old = self.table.update(thread_statements.begin_deletion(tenant, thread_id))
         except ConditionRefused:
             return False
         self._finish_deletion(tenant, thread_id)

@@ -11,6 +11,9 @@ from tests.difference.evidence import evidence
 from tests.difference.reasons import REASONS
 
 PARTIAL = {
+    "GET /threads/{thread_id}/stream": "not `state_update`; through a buffering gateway 501",
+    "POST /threads/{thread_id}/stream/events": "no `tasks`; through a buffering gateway slices, 501 for the Python SDK",
+    "POST /threads/{thread_id}/commands": "`run.start` and `input.respond`",
     "POST /runs/cancel": "with `thread_id`: runs are not indexed across threads",
 }
 """What an endpoint leaves out."""
@@ -20,9 +23,6 @@ MISSING = {
     "GET /threads/{thread_id}/storage": "sizes are DynamoDB's",
     "PATCH /threads/{thread_id}/state": "the reference does not serve it either",
     "GET /runs/{run_id}/stream": "the reference does not serve it either; streams name their thread",
-    "GET /threads/{thread_id}/stream": "each run's stream can be joined, not all of a thread's in one",
-    "POST /threads/{thread_id}/stream/events": "the protocol of `client.threads.stream`; `runs.stream` does without",
-    "POST /threads/{thread_id}/commands": "as above",
     "POST /ui/{assistant_id}": "no bundles of user interfaces",
     "POST /a2a/{assistant_id}": "no agent-to-agent protocol",
     "GET /mcp/": "no MCP server",

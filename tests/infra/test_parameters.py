@@ -125,6 +125,7 @@ def test_with_the_adapter_the_routes_that_wait_stream_and_all_others_stay() -> N
         "get /threads/{thread_id}/runs/{run_id}/join",
         "get /threads/{thread_id}/runs/{run_id}/stream",
         "get /threads/{thread_id}/stream",
+        "post /threads/{thread_id}/stream/events",
     }
 
 

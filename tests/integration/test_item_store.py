@@ -209,6 +209,19 @@ def test_sort_keys_sort_as_namespaces_do() -> None:
         assert keys.store_place(keys.store_sk(namespace, "k#%")) == (namespace, "k#%")
 
 
+def test_half_a_surrogate_pair_is_kept_as_a_question_mark(items: DynamoDBItems) -> None:
+    store = Store(items, None, None).of("acme")
+    store.put(("a", "x\ud800"), "k\ud83d", {"cut\ud83d": ["y\ud800"], "n": 1})
+    for label, key in (("x\ud800", "k\ud83d"), ("x?", "k?")):
+        found = store.get(("a", label), key)
+        assert found is not None
+        assert (found.namespace, found.key, found.value) == (("a", "x?"), "k?", {"cut?": ["y?"], "n": 1})
+        assert [item.key for item in store.search(("a", label), filter={"cut?": ["y\ud800"]})] == ["k?"]
+        assert store.list_namespaces(prefix=("a", label)) == [("a", "x?")]
+    store.delete(("a", "x\ud800"), "k\ud83d")
+    assert store.search(("a",)) == []
+
+
 def in_a_thread(work: Coroutine[Any, Any, None]) -> None:
     """Run async code on a loop of its own, away from the one that the test runner looks after."""
     with ThreadPoolExecutor(1) as thread:

@@ -12,7 +12,7 @@ from handler.domain.lease import CLOCK_SKEW_MS, Lease
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread
 from handler.domain.ports import Where
 from handler.domain.status import RUN_MOVES, RunStatus, ThreadStatus
-from handler.storage import statements
+from handler.storage import lease_statements, queue_statements, run_statements, statements, thread_statements
 from handler.storage.items import run_key, run_to_item, thread_to_item
 from handler.storage.statements import NAMES, Request
 
@@ -33,40 +33,40 @@ CANCELLED = Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED)
 CONDITIONAL: dict[str, Callable[[], Request]] = {
     "put_new thread": lambda: statements.put_new(thread_to_item(SEEN)),
     "put_new run": lambda: statements.put_new(run_to_item(RUN, {"B": b"x"})),
-    "merge_metadata": lambda: statements.merge_metadata(SEEN, {"S": "{}"}, {"S": "{}"}, NOW),
-    "begin_deletion": lambda: statements.begin_deletion("acme", "T"),
-    "admit unseen": lambda: statements.admit_on_thread(RUN, LEASE, seen=None),
-    "admit seen": lambda: statements.admit_on_thread(RUN, LEASE, seen=SEEN),
+    "merge_metadata": lambda: thread_statements.merge_metadata(SEEN, {"S": "{}"}, {"S": "{}"}, NOW),
+    "begin_deletion": lambda: thread_statements.begin_deletion("acme", "T"),
+    "admit unseen": lambda: lease_statements.admit_on_thread(RUN, LEASE, seen=None),
+    "admit seen": lambda: lease_statements.admit_on_thread(RUN, LEASE, seen=SEEN),
     **{
-        f"enqueue {where}": lambda where=where: statements.enqueue_on_thread(RUN, where, 90)  # type: ignore[misc]
+        f"enqueue {where}": lambda where=where: queue_statements.enqueue_on_thread(RUN, where, 90)  # type: ignore[misc]
         for where in Where
     },
-    "usurp": lambda: statements.usurp_on_thread(RUN, LEASE, SEEN, None),
-    "usurp for another": lambda: statements.usurp_on_thread(RUN, LEASE, SEEN, RUN),
-    "usurp before others": lambda: statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN),
-    "usurp the queue": lambda: statements.usurp_on_thread(None, LEASE, WAITED_FOR, RUN),
-    "cancel_queued": lambda: statements.cancel_queued_on_thread(RUN, WAITED_FOR),
-    "hand_off": lambda: statements.hand_off(CLAIM),
-    "settle undone": lambda: statements.settle_on_thread(CLAIM, UNDONE, LATER, queued=False),
-    "start": lambda: statements.start_on_thread(RUN, LEASE, SEEN),
-    "take_over": lambda: statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000),
-    "renew": lambda: statements.renew(CLAIM, LEASE),
-    "settle": lambda: statements.settle_on_thread(CLAIM, DONE, LATER, queued=False),
-    "settle queued": lambda: statements.settle_on_thread(CLAIM, DONE, LATER, queued=True),
-    "settle failed": lambda: statements.settle_on_thread(CLAIM, FAILED, LATER, queued=False),
-    "settle cancelled": lambda: statements.settle_on_thread(CLAIM, CANCELLED, LATER, queued=True),
-    "run_begins": lambda: statements.run_begins(RUN, NOW, handed_on=False),
-    "run_begins handed on": lambda: statements.run_begins(RUN, NOW, handed_on=True),
+    "usurp": lambda: lease_statements.usurp_on_thread(RUN, LEASE, SEEN, None),
+    "usurp for another": lambda: lease_statements.usurp_on_thread(RUN, LEASE, SEEN, RUN),
+    "usurp before others": lambda: lease_statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN),
+    "usurp the queue": lambda: lease_statements.usurp_on_thread(None, LEASE, WAITED_FOR, RUN),
+    "cancel_queued": lambda: queue_statements.cancel_queued_on_thread(RUN, WAITED_FOR),
+    "hand_off": lambda: lease_statements.hand_off(CLAIM),
+    "settle undone": lambda: lease_statements.settle_on_thread(CLAIM, UNDONE, LATER, queued=False),
+    "start": lambda: queue_statements.start_on_thread(RUN, LEASE, SEEN),
+    "take_over": lambda: lease_statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000),
+    "renew": lambda: lease_statements.renew(CLAIM, LEASE),
+    "settle": lambda: lease_statements.settle_on_thread(CLAIM, DONE, LATER, queued=False),
+    "settle queued": lambda: lease_statements.settle_on_thread(CLAIM, DONE, LATER, queued=True),
+    "settle failed": lambda: lease_statements.settle_on_thread(CLAIM, FAILED, LATER, queued=False),
+    "settle cancelled": lambda: lease_statements.settle_on_thread(CLAIM, CANCELLED, LATER, queued=True),
+    "run_begins": lambda: run_statements.run_begins(RUN, NOW, handed_on=False),
+    "run_begins handed on": lambda: run_statements.run_begins(RUN, NOW, handed_on=True),
     **{
-        f"run_ends {status}": lambda status=status: statements.run_ends(  # type: ignore[misc]
+        f"run_ends {status}": lambda status=status: run_statements.run_ends(  # type: ignore[misc]
             KEY, Outcome(status, ThreadStatus.IDLE, checkpoint_id="C"), LATER
         )["Update"]
         for status in RunStatus
         if status is not RunStatus.PENDING
     },
-    "run_ends failed": lambda: statements.run_ends(KEY, FAILED, LATER)["Update"],
-    "run_ends undone": lambda: statements.run_ends(KEY, UNDONE, LATER)["Delete"],
-    "run_is_stopped": lambda: statements.run_is_stopped(RUN, CancelAction.INTERRUPT, NOW),
+    "run_ends failed": lambda: run_statements.run_ends(KEY, FAILED, LATER)["Update"],
+    "run_ends undone": lambda: run_statements.run_ends(KEY, UNDONE, LATER)["Delete"],
+    "run_is_stopped": lambda: run_statements.run_is_stopped(RUN, CancelAction.INTERRUPT, NOW),
 }
 READS: dict[str, Callable[[], Request]] = {
     "query": lambda: statements.query_prefix("acme", "T", "R#"),
@@ -115,7 +115,7 @@ def test_a_name_stands_for_one_attribute_and_an_attribute_has_one_name() -> None
 
 @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.PENDING])
 def test_a_run_moves_to_a_status_only_from_where_the_table_lets_it(status: RunStatus) -> None:
-    move = statements.move_to(status)
+    move = run_statements.move_to(status)
     values = dict(move["values"])
     assert values.pop(":to") == {"S": status.value}
     before = {status for status, following in RUN_MOVES.items() if move["values"][":to"]["S"] in following}
@@ -124,11 +124,11 @@ def test_a_run_moves_to_a_status_only_from_where_the_table_lets_it(status: RunSt
 
 
 def test_no_run_becomes_pending_again() -> None:
-    assert statements.move_to(RunStatus.PENDING)["values"] == {":to": {"S": "pending"}}
+    assert run_statements.move_to(RunStatus.PENDING)["values"] == {":to": {"S": "pending"}}
 
 
 def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch() -> None:
-    assert statements.admit_on_thread(RUN, LEASE, seen=None) == {
+    assert lease_statements.admit_on_thread(RUN, LEASE, seen=None) == {
         "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "THREAD"}},
         "UpdateExpression": (
             "SET #owner = :owner, #epoch = :epoch, #until = :until, #active = :run, #graph = :graph, "
@@ -174,8 +174,8 @@ def test_admission_without_a_look_takes_a_clean_free_thread_under_a_higher_epoch
 
 
 def test_admission_after_a_look_takes_the_thread_as_it_was_seen_clean_or_not() -> None:
-    unseen = statements.admit_on_thread(RUN, LEASE, seen=None)
-    seen = statements.admit_on_thread(RUN, LEASE, seen=SEEN)
+    unseen = lease_statements.admit_on_thread(RUN, LEASE, seen=None)
+    seen = lease_statements.admit_on_thread(RUN, LEASE, seen=SEEN)
     assert seen["ConditionExpression"] == unseen["ConditionExpression"].replace(
         "attribute_exists(#clean) AND #epoch < :epoch", "#epoch = :seen"
     )
@@ -185,7 +185,7 @@ def test_admission_after_a_look_takes_the_thread_as_it_was_seen_clean_or_not() -
 
 
 def settled(outcome: Outcome, *, queued: bool) -> Request:
-    return statements.settle_on_thread(CLAIM, outcome, LATER, queued=queued)
+    return lease_statements.settle_on_thread(CLAIM, outcome, LATER, queued=queued)
 
 
 def test_settlement_frees_a_thread_that_is_still_held_and_for_which_nobody_waits() -> None:
@@ -250,7 +250,7 @@ def test_a_run_that_left_no_checkpoint_leaves_the_threads_alone() -> None:
 
 
 def test_a_run_ends_whole() -> None:
-    assert statements.run_ends(KEY, DONE, LATER)["Update"] == {
+    assert run_statements.run_ends(KEY, DONE, LATER)["Update"] == {
         "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "R#R"}},
         "UpdateExpression": "SET #status = :to, #updated = :now, #ended = :now, #checkpoint = :checkpoint",
         "ConditionExpression": "#status IN (:from0)",
@@ -272,13 +272,13 @@ def test_a_run_ends_whole() -> None:
 
 @pytest.mark.parametrize(("handed_on", "counted"), [(False, "0"), (True, "1")])
 def test_a_driver_counts_itself_and_whether_it_was_handed_the_run(handed_on: bool, counted: str) -> None:
-    request = statements.run_begins(RUN, NOW, handed_on=handed_on)
+    request = run_statements.run_begins(RUN, NOW, handed_on=handed_on)
     assert request["ExpressionAttributeValues"][":handed"] == {"N": counted}
     assert request["UpdateExpression"].endswith("ADD #attempt :one, #handoffs :handed")
 
 
 def test_a_lease_counts_as_dead_only_after_the_clock_skew() -> None:
-    request = statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000)
+    request = lease_statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000)
     assert request["ExpressionAttributeValues"][":dead"] == {"N": str(100_000 - CLOCK_SKEW_MS)}
     assert "#until < :dead" in request["ConditionExpression"]
 
@@ -301,12 +301,12 @@ def test_reads_are_strongly_consistent() -> None:
 
 def test_statements_change_nothing_that_they_were_given() -> None:
     thread = replace(SEEN, queue=("R",))
-    statements.start_on_thread(RUN, LEASE, thread)
+    queue_statements.start_on_thread(RUN, LEASE, thread)
     assert (thread.queue, RUN.status) == (("R",), RunStatus.PENDING)
 
 
 def test_a_run_that_is_undone_goes_and_leaves_the_thread_as_it_was() -> None:
-    assert statements.run_ends(KEY, UNDONE, LATER) == {
+    assert run_statements.run_ends(KEY, UNDONE, LATER) == {
         "Delete": {
             "Key": {"PK": {"S": "T#acme#T"}, "SK": {"S": "R#R"}},
             "ConditionExpression": "#status IN (:from0, :from1)",
@@ -321,22 +321,22 @@ def test_a_run_that_is_undone_goes_and_leaves_the_thread_as_it_was() -> None:
 
 
 def test_a_run_leaves_the_queue_from_its_own_place() -> None:
-    request = statements.cancel_queued_on_thread(RUN, WAITED_FOR)
+    request = queue_statements.cancel_queued_on_thread(RUN, WAITED_FOR)
     assert request["UpdateExpression"] == "REMOVE #queue[1]"
     assert request["ConditionExpression"].endswith("AND #queue[1] = :run")
 
 
 def test_who_interrupts_takes_the_place_of_just_those_who_were_seen_to_wait() -> None:
-    request = statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN)
+    request = lease_statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN)
     assert request["ExpressionAttributeValues"][":line_seen"] == {"L": [{"S": "Q0"}, {"S": "R"}, {"S": "Q2"}]}
     assert request["ExpressionAttributeValues"][":line"] == {"L": [{"S": "R"}]}
     assert "#queue = :line_seen" in request["ConditionExpression"]
     assert "#active = :run" in request["ConditionExpression"]
-    nobody = statements.usurp_on_thread(RUN, LEASE, SEEN, RUN)["ConditionExpression"]
+    nobody = lease_statements.usurp_on_thread(RUN, LEASE, SEEN, RUN)["ConditionExpression"]
     assert "(attribute_not_exists(#queue) OR size(#queue) = :zero)" in nobody
 
 
 def test_the_first_way_in_which_a_run_is_stopped_stands() -> None:
-    request = statements.run_is_stopped(RUN, CancelAction.ROLLBACK, NOW)
+    request = run_statements.run_is_stopped(RUN, CancelAction.ROLLBACK, NOW)
     assert "#cancel = if_not_exists(#cancel, :action)" in request["UpdateExpression"]
     assert request["ExpressionAttributeValues"][":action"] == {"S": "rollback"}
