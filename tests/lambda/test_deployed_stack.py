@@ -41,9 +41,16 @@ class Deployed:
 CREDENTIALS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 
 
-def deploy(endpoint_url: str, home: Path) -> None:
-    """`sam deploy` of the artefact that was built for this machine."""
-    command = [str(ROOT / ".venv-sam" / "bin" / "sam"), "deploy", "--template", ".aws-sam/host/template.yaml"]
+def translator(folder: Path) -> Path:
+    """A folder with SAM's transform, which the emulator applies if it finds it; its pins disagree with ours."""
+    (package,) = (ROOT / ".venv-sam").glob("lib/python*/site-packages/samtranslator")
+    (folder / package.name).symlink_to(package)
+    return folder
+
+
+def deploy(endpoint_url: str, template: Path, home: Path) -> None:
+    """`sam deploy` of what was built for this machine."""
+    command = [str(ROOT / ".venv-sam" / "bin" / "sam"), "deploy", "--template", str(template)]
     command += ["--stack-name", STACK, "--s3-bucket", "artefacts", "--no-confirm-changeset"]
     command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--parameter-overrides", *PARAMETERS]
     environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, "SAM_CLI_TELEMETRY": "0", "HOME": str(home)}
@@ -86,10 +93,11 @@ def stack(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The stack, deployed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "LAMBDA_EXECUTOR", "local")
+        patch.setitem(os.environ, "PYTHONPATH", str(translator(tmp_path_factory.mktemp("translator"))))
         with embedded_engine(services=SERVICES) as endpoint_url:
             before = Deployed(endpoint_url, {})
             before.client("s3").create_bucket(Bucket="artefacts")
-            deploy(endpoint_url, tmp_path_factory.mktemp("home"))
+            deploy(endpoint_url, artefact.parent / "template.yaml", tmp_path_factory.mktemp("home"))
             (described,) = before.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
             yield Deployed(endpoint_url, {o["OutputKey"]: o["OutputValue"] for o in described["Outputs"]})
 
