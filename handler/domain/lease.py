@@ -28,6 +28,11 @@ class LeaseTerms:
         """When a worker looks whether a run is still driven: just after a lease taken now would be dead."""
         return (self.lasts_ms + self.skew_ms) // 1000 + WATCHDOG_MARGIN_S
 
+    def next_look_s(self, lease: "Lease | None", now_ms: int) -> int:
+        """When a worker looks again that found this lease: just after it would be dead; as for a new one if it is."""
+        left_ms = lease.until_ms + self.skew_ms - now_ms if lease is not None else -1
+        return min(left_ms // 1000 + WATCHDOG_MARGIN_S, self.watchdog_s) if left_ms >= 0 else self.watchdog_s
+
 
 STANDARD_TERMS = LeaseTerms()
 """What holds unless a test is in a hurry."""

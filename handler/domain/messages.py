@@ -15,6 +15,8 @@ class Wake:
     run_id: str
     correlation_id: str = ""
     """The client's request that it goes back to, for the log; empty: it is not known."""
+    hint: bool = False
+    """Whether the run's watchdog is another message: whoever gets a watchdog of a run that goes on sends its next."""
 
     @property
     def name(self) -> str:
@@ -23,7 +25,8 @@ class Wake:
 
     def to_text(self) -> str:
         """The message's body."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value or name != "correlation_id"})
+        optional = ("correlation_id", "hint")
+        return json.dumps({name: value for name, value in asdict(self).items() if value or name not in optional})
 
     @classmethod
     def from_text(cls, body: str) -> "Wake":
@@ -35,7 +38,7 @@ class Wake:
         """The wake-up that a message's parsed body is; ValueError if it is none."""
         try:
             tenant, thread_id, run_id = (str(content[name]) for name in ("tenant", "thread_id", "run_id"))
-            return cls(tenant, thread_id, run_id, str(content.get("correlation_id", "")))
+            return cls(tenant, thread_id, run_id, str(content.get("correlation_id", "")), bool(content.get("hint")))
         except (KeyError, TypeError) as error:
             raise ValueError("not a wake-up message") from error
 

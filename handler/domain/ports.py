@@ -176,10 +176,13 @@ class RunStore(Protocol):
 
 
 class WakeQueue(Protocol):
-    """Messages that say "look at this run"; they may be lost, late, repeated or reordered."""
+    """Messages that say "look at this run"; they may be late, repeated or reordered."""
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
-        """Have a worker look at a run after so many seconds (0 to 900)."""
+        """Have a worker look at a run after so many seconds (0 to 900).
+
+        At once: a hint, besides the run's watchdog. Later: the watchdog itself, which goes on until the run has ended.
+        """
 
 
 class Timers(Protocol):

@@ -5,7 +5,7 @@ import logging
 from datetime import timedelta
 
 from handler.domain.messages import CronWake, Message, Wake
-from handler.domain.models import Run, made_at
+from handler.domain.models import Run, made_at, to_ms
 from handler.domain.ports import Clock, RunStore, ThreadStore, Timers, WakeQueue
 from handler.errors import LeaseLost
 from handler.runs.admission import Admission
@@ -37,6 +37,8 @@ class Attendant:
     | has a live driver     | another message looks again when its lease would be dead      |
     | is next in line       | it is started and driven, with another message as watchdog    |
     | has lost its driver   | it is taken over and driven, with another message as watchdog |
+
+    A hint is followed by no other message: the run's watchdog, sent before its admission, is under way besides.
     """
 
     def __init__(
@@ -66,16 +68,19 @@ class Attendant:
         if isinstance(message, CronWake):
             await self.crons.look(message)
         else:
-            await self.attend(message.tenant, message.thread_id, message.run_id, limit_s)
+            await self.attend(message.tenant, message.thread_id, message.run_id, limit_s, hint=message.hint)
 
-    async def attend(self, tenant: str, thread_id: str, run_id: str, limit_s: float | None = None) -> None:
+    async def attend(
+        self, tenant: str, thread_id: str, run_id: str, limit_s: float | None = None, *, hint: bool = False
+    ) -> None:
         """Look at a run; drive it for at most `limit_s` seconds if it has no driver."""
         run = await asyncio.to_thread(self.runs.get, tenant, thread_id, run_id)
         if run is None:
-            await self._await_admission(tenant, thread_id, run_id)
+            if not hint:
+                await self._await_admission(tenant, thread_id, run_id)
             return
         if run.ended:
-            if await self.webhooks.tell(run):
+            if await self.webhooks.tell(run) and not hint:
                 await self._collect(run)
             return
         if run.due_at is not None and run.is_early(self.clock()):
@@ -85,9 +90,11 @@ class Attendant:
         thread = await asyncio.to_thread(self.threads.get, tenant, thread_id)
         if thread is None:
             return
-        # Sent before the claim: whoever dies after it, the run is found.
-        watchdog_s = self.admission.terms.watchdog_s
-        await asyncio.to_thread(self.wakes.send, tenant, thread_id, run_id, delay_s=watchdog_s)
+        if not hint:
+            # Sent before the claim: whoever dies after it, the run is found.
+            lease = thread.lease if thread.active_run == run_id else None
+            delay_s = self.admission.terms.next_look_s(lease, to_ms(self.clock()))
+            await asyncio.to_thread(self.wakes.send, tenant, thread_id, run_id, delay_s=delay_s)
         claim = await asyncio.to_thread(self.admission.claim_turn, run, thread)
         if claim is None:
             return

@@ -7,8 +7,9 @@ from itertools import islice
 from handler.domain.models import CancelAction, Claim, Run, Thread
 from handler.domain.ports import RunStore, ThreadStore
 from handler.domain.status import RunStatus
-from handler.errors import StorageUnavailable
+from handler.errors import NotSupported, StorageUnavailable
 from handler.runs.admission import ADMISSION_TRIES, Admission
+from handler.runs.search import LOOKED_AT_MOST
 from handler.runs.waiter import Waiter
 
 READ_AT_ONCE = 100
@@ -23,6 +24,7 @@ class Cancellation:
         self.runs = runs
         self.admission = admission
         self.waiter = waiter
+        self.looks_at_most = LOOKED_AT_MOST
 
     async def cancel(self, run: Run, action: CancelAction) -> bool:
         """Stop a run, and return when it has ended; False if it had ended before."""
@@ -59,7 +61,7 @@ class Cancellation:
         return await self.cancel_named(thread, chosen, action)
 
     async def cancel_everywhere(self, tenant: str, statuses: Collection[RunStatus], action: CancelAction) -> int:
-        """Stop the runs of a tenant that have one of these statuses; reads all its threads."""
+        """Stop the runs of a tenant that have one of these statuses; NotSupported if it has too many threads."""
         stopped = 0
         for thread in await asyncio.to_thread(self._busy, tenant):
             stopped += await self.cancel_waiting(thread, statuses, action)
@@ -69,7 +71,14 @@ class Cancellation:
         """The threads of a tenant on which runs are under way or to come."""
         listed = self.threads.listed(tenant, newest_first=True, at_once=READ_AT_ONCE)
         busy: list[Thread] = []
+        looked_at = 0
         while some := list(islice(listed, READ_AT_ONCE)):
+            looked_at += len(some)
+            if looked_at > self.looks_at_most:
+                raise NotSupported(
+                    f"a cancel that has to look at more than {self.looks_at_most} threads is not supported: "
+                    "name thread_id"
+                )
             threads = self.threads.get_many(tenant, some).values()
             busy += [thread for thread in threads if thread.busy or thread.delayed]
         return busy

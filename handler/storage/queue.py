@@ -25,7 +25,7 @@ class SqsWakes:
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """Have a worker look at a run after so many seconds (0 to 900)."""
-        self.post(Wake(tenant, thread_id, run_id, correlation_id()), delay_s=delay_s)
+        self.post(Wake(tenant, thread_id, run_id, correlation_id(), hint=not delay_s), delay_s=delay_s)
 
     def post(self, message: Message, *, delay_s: int = 0) -> None:
         """Have a worker get a message after so many seconds (0 to 900)."""

@@ -144,6 +144,19 @@ def test_the_runs_of_a_status_can_be_stopped_wherever_they_are(
         assert status_of(api, foreign) == "pending"
 
 
+def test_a_cancel_that_would_look_at_too_many_threads_is_refused_and_stops_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.services.cancellation, "looks_at_most", 2)
+    with server.client("too-many-threads") as client:
+        threads = [client.post("/threads", json={}).json()["thread_id"] for _ in range(3)]
+        late = [start(client, each, after_seconds=600) for each in threads]
+        until(lambda: client.post("/threads/count", json={}).json() == 3, "the index follows")
+        refused = client.post("/runs/cancel", json={"status": "all"})
+        assert (refused.status_code, "more than 2 threads" in refused.json()["detail"]) == (501, True)
+        assert [status_of(client, run) for run in late] == ["pending"] * 3
+
+
 def test_runs_are_named_within_a_thread(api: httpx.Client) -> None:
     assert api.post("/runs/cancel", json={"run_ids": [UNKNOWN]}).status_code == 422
     assert api.post("/runs/cancel", json={}).status_code == 422

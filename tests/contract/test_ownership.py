@@ -61,7 +61,18 @@ OWNED = [
     Reach("DELETE", "/runs/crons/{cron_id}"),
     Reach("POST", "/threads/{thread_id}/runs/stream", RUN),
     Reach("GET", "/threads/{thread_id}/runs/{run_id}/stream"),
+    Reach(
+        "POST",
+        "/threads/{thread_id}/commands",
+        {"id": 1, "method": "input.respond", "params": {"interrupt_id": "i", "response": "intruder"}},
+    ),
 ]
+
+OPEN = [
+    Reach("GET", "/threads/{thread_id}/stream"),
+    Reach("POST", "/threads/{thread_id}/stream/events", {"channels": ["values"]}),
+]
+"""What stays open for its owner."""
 
 NOBODYS = {
     # Each of a batch's runs gets a thread of its own, and so does each run of such a cron; what is listed is the
@@ -157,12 +168,12 @@ def owned(api: httpx.Client, thread_id: str) -> Iterator[dict[str, str]]:
 
 
 def test_every_route_is_covered_here(app: FastAPI) -> None:
-    covered = {(reach.method, reach.path) for reach in [*OWNED, *STOPPING]} | NOBODYS
+    covered = {(reach.method, reach.path) for reach in [*OWNED, *STOPPING, *OPEN]} | NOBODYS
     assert routes_of(app) - covered == set()
 
 
 def test_the_covered_routes_exist(app: FastAPI) -> None:
-    assert {(reach.method, reach.path) for reach in [*OWNED, *STOPPING]} - routes_of(app) == set()
+    assert {(reach.method, reach.path) for reach in [*OWNED, *STOPPING, *OPEN]} - routes_of(app) == set()
 
 
 @pytest.mark.parametrize("reach", OWNED, ids=lambda reach: f"{reach.method} {reach.path}")
@@ -181,6 +192,29 @@ def test_another_tenants_thing_answers_as_if_it_were_not_there(
     assert read(api, f"/assistants/{owned['assistant_id']}") == assistant
     # The owner is not refused, so the refusal above is about who asks.
     assert ask(api, reach, owned)[0] in {200, 204}
+
+
+@pytest.mark.parametrize("reach", OPEN, ids=lambda reach: f"{reach.method} {reach.path}")
+def test_another_tenants_thread_cannot_be_listened_to(
+    reach: Reach, api: httpx.Client, other_tenant: httpx.Client, owned: dict[str, str]
+) -> None:
+    status, text = ask(other_tenant, reach, owned)
+    assert status == 404, text
+    assert (status, text) == ask(other_tenant, reach, {**owned, "thread_id": UNKNOWN})
+    # The owner is not refused, so the refusal above is about who asks.
+    with api.stream(reach.method, reach.path.format(**owned), json=reach.body) as response:
+        assert response.status_code == 200
+
+
+def test_a_command_on_another_tenants_thread_starts_a_run_on_ones_own(
+    other_tenant: httpx.Client, owned: dict[str, str], seen: Seen
+) -> None:
+    before = seen(owned["thread_id"])
+    body = {"id": 1, "method": "run.start", "params": {"assistant_id": "log", "input": {"n": 1, "name": "theirs"}}}
+    assert other_tenant.post(f"/threads/{owned['thread_id']}/commands", json=body).json()["type"] == "success"
+    until(lambda: read(other_tenant, f"/threads/{owned['thread_id']}")["status"] == "idle", "their run ends")
+    assert state_of(other_tenant, owned["thread_id"])["values"]["entries"] == ["theirs-0"]
+    assert seen(owned["thread_id"]) == before
 
 
 @pytest.mark.parametrize(

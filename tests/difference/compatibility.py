@@ -14,7 +14,7 @@ PARTIAL = {
     "GET /threads/{thread_id}/stream": "not `state_update`; through a buffering gateway 501",
     "POST /threads/{thread_id}/stream/events": "no `tasks`; through a buffering gateway slices, 501 for the Python SDK",
     "POST /threads/{thread_id}/commands": "`run.start` and `input.respond`",
-    "POST /runs/cancel": "with `thread_id`: runs are not indexed across threads",
+    "POST /runs/cancel": "without `thread_id` of at most 10,000 threads, else 501",
 }
 """What an endpoint leaves out."""
 

@@ -65,6 +65,13 @@ def test_run_is_found_that_was_admitted_long_after_its_message_by_a_process_that
     assert not found, report(found)
 
 
+@pytest.mark.parametrize("scenario", ["hand_offs", "three_enqueued_in_the_background", "long_run", "join"])
+def test_run_has_one_watchdog_at_a_time(scenario: str) -> None:
+    for seed in range(3):
+        world = Trials(scenario).undisturbed(seed)
+        assert 0 < world.most_watchdogs <= 1
+
+
 def test_same_plan_gives_the_same_run() -> None:
     plan = Plan(seed=7)
     traces = [

@@ -113,6 +113,7 @@ class Message:
 
     thread_id: str
     run_id: str
+    hint: bool = False
     receipts: int = 0
     done: bool = False
 
@@ -314,7 +315,9 @@ class Wakes:
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """Put a message on the queue."""
         world = self.process.world
-        self.process.call("send", f"delay {delay_s}", lambda: world.put(Message(thread_id, run_id), delay_s))
+        self.process.call(
+            "send", f"delay {delay_s}", lambda: world.put(Message(thread_id, run_id, hint=not delay_s), delay_s)
+        )
 
 
 @dataclass
@@ -358,6 +361,8 @@ class World:
         self.outstanding: set[int] = set()
         self.delivered = 0
         self.messages: list[Message] = []
+        self.most_watchdogs = 0
+        """How many watchdogs of one run were held back at a time, at most."""
         self.thread_id = str(uuid.UUID(int=plan.seed + 1))
         self.failing: dict[str, RunStatus] = {}
         """How runs end that cannot succeed."""
@@ -422,6 +427,8 @@ class World:
     def put(self, message: Message, delay_s: float) -> None:
         """Put a message on the queue."""
         self.messages.append(message)
+        mine = [one for one in self.messages if one.run_id == message.run_id and not (one.hint or one.receipts)]
+        self.most_watchdogs = max(self.most_watchdogs, len(mine))
         for _ in range(self.duplicates):
             self.later(delay_s, lambda: self._deliver(message))
 
@@ -438,7 +445,9 @@ class World:
         self.later(VISIBILITY_S, lambda: self._deliver(message))
 
     async def _attend(self, process: Process, message: Message) -> None:
-        attending = process.services.attendant.attend(TENANT, message.thread_id, message.run_id, self.worker_limit_s)
+        attending = process.services.attendant.attend(
+            TENANT, message.thread_id, message.run_id, self.worker_limit_s, hint=message.hint
+        )
         try:
             await attending
         except Exception as error:

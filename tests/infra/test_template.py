@@ -12,7 +12,7 @@ from handler.settings import Settings
 from handler.storage.keys import EXPIRY_PREFIX
 from handler.storage.schema import EXPIRES_AT, TABLE
 from infra.build import LAMBDA_PYTHON, Target
-from tests.infra.actions import indexes_queried, methods_called, queue_actions, schedule_actions, table_actions
+from tests.infra.actions import HANDLER, indexes_queried, methods_called, queue_actions, schedule_actions, table_actions
 from tests.template import TEMPLATE, load_template, resources, table_definition
 
 ROOT = TEMPLATE.parent
@@ -87,6 +87,7 @@ def test_no_function_scans_and_none_may() -> None:
     assert table_actions()["Scan"] == {"storage/checkpointer/maintenance.py"}
     for name in ("delete_for_runs", "adelete_for_runs", "tenant_threads", "run_logs"):
         assert {path for path in methods_called(name) if not path.startswith("storage/checkpointer/")} == set()
+    assert "scans=" not in (HANDLER / "bootstrap.py").read_text()
     assert "dynamodb:Scan" not in allowed_actions("dynamodb:")
 
 

@@ -56,7 +56,7 @@ class Desk:
 
     def send(self, tenant: str, thread_id: str, run_id: str, *, delay_s: int = 0) -> None:
         """The port `WakeQueue`."""
-        wake = Wake(tenant, thread_id, run_id)
+        wake = Wake(tenant, thread_id, run_id, hint=not delay_s)
         self.call(lambda: self.posted.append(Posted(self.now + timedelta(seconds=delay_s), wake)))
 
     def set(self, message: Message, due: datetime) -> None:

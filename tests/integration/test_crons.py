@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handler.domain.messages import CronWake, Message
+from handler.domain.messages import CronWake, Message, Wake
 from handler.domain.models import Cron, new_run_id, system_assistant_id
 from handler.errors import CronNotFound, StorageUnavailable, ThreadNotFound
 from handler.runs.schedules import next_fire
@@ -94,7 +94,7 @@ def test_the_run_of_a_cron_is_what_its_payload_asks_for(desk: Desk) -> None:
 def test_a_cron_without_a_thread_makes_one_for_each_run(desk: Desk, on_run_completed: str, temporary: bool) -> None:
     created(desk, None, on_run_completed=on_run_completed)
     desk.at(FIRST + MINUTE)
-    woken = {one.message for one in desk.posted if not isinstance(one.message, CronWake)}
+    woken = {one.message for one in desk.posted if isinstance(one.message, Wake) and one.message.hint}
     assert len(woken) == 2
     runs = [desk.services.runs.get(wake.tenant, wake.thread_id, wake.run_id) for wake in woken]
     assert {run.thread_id for run in runs if run} != {None}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from handler.domain.lease import CLOCK_SKEW_MS, HEARTBEAT_S, LEASE_MS, Lease
+from handler.domain.lease import CLOCK_SKEW_MS, HEARTBEAT_S, LEASE_MS, STANDARD_TERMS, Lease
 from handler.domain.models import Run, Thread, made_at, new_run_id, system_assistant_id, to_ms, utc_now
 from handler.domain.status import RunStatus, ThreadStatus
 
@@ -21,6 +21,15 @@ THREAD = Thread("acme", "t", ThreadStatus.IDLE, NOW, NOW)
 )
 def test_a_lease_is_dead_only_once_its_end_and_the_clock_skew_have_passed(late_ms: int, dead: bool) -> None:
     assert Lease("me", 1, 1_000_000).is_dead(1_000_000 + late_ms) is dead
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "seconds"),
+    [(-LEASE_MS, 65), (-20_500, 25), (0, 5), (CLOCK_SKEW_MS, 3), (CLOCK_SKEW_MS + 1, 65), (-(10**9), 65)],
+)
+def test_a_lease_is_looked_at_again_just_after_it_would_be_dead(late_ms: int, seconds: int) -> None:
+    assert STANDARD_TERMS.next_look_s(Lease("me", 1, 10**12), 10**12 + late_ms) == seconds
+    assert STANDARD_TERMS.next_look_s(None, 10**12 + late_ms) == 65
 
 
 def test_a_lease_outlasts_two_heartbeats_that_fail() -> None:

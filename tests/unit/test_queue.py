@@ -40,8 +40,14 @@ def test_a_message_says_which_request_it_goes_back_to_where_that_is_known() -> N
     with correlated(correlation_id="request-1"):
         SqsWakes(cast("Any", queue), "url").send("acme", "T", "R")
     (sent,) = queue.sent
-    assert Wake.from_text(sent["MessageBody"]) == Wake("acme", "T", "R", "request-1")
+    assert Wake.from_text(sent["MessageBody"]) == Wake("acme", "T", "R", "request-1", hint=True)
     assert "correlation" not in Wake("acme", "T", "R").to_text()
+
+
+def test_a_message_that_does_not_say_that_it_is_a_hint_is_a_watchdog() -> None:
+    assert Wake.from_text('{"tenant": "acme", "thread_id": "T", "run_id": "R"}') == Wake("acme", "T", "R", hint=False)
+    assert "hint" not in Wake("acme", "T", "R").to_text()
+    assert Wake.from_text(Wake("acme", "T", "R", hint=True).to_text()).hint
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "5", "null", "{}", '{"tenant": "a", "thread_id": "T"}'])
@@ -54,7 +60,7 @@ def test_what_is_no_wake_up_is_told_as_such(text: str) -> None:
 def test_a_message_is_held_back_as_long_as_sqs_can(asked: int, sent: int) -> None:
     queue = Queue()
     SqsWakes(cast("Any", queue), "url").send("acme", "T", "R", delay_s=asked)
-    body = Wake("acme", "T", "R").to_text()
+    body = Wake("acme", "T", "R", hint=not asked).to_text()
     assert queue.sent == [{"QueueUrl": "url", "MessageBody": body, "DelaySeconds": sent}]
 
 

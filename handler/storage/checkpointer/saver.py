@@ -58,6 +58,9 @@ class DynamoDBSaver(TwoFaces):
 
     `newest_base` is what `look_for_base` said of that thread, shortly before: so much less is to be asked.
 
+    `scans` says that the caller may read the whole table, whoever else's it is, as `delete_for_runs` and a `list`
+    without config have to: no index is written for them. The service may not, and refuses them by name.
+
     `later` says that a put may return before it is durable: super-steps that come within TOGETHER_SECONDS share an
     item, and `flush` is when they are safe, as LangGraph's durability `async` has it. Only for one who holds the lease.
     """
@@ -74,12 +77,14 @@ class DynamoDBSaver(TwoFaces):
         exclusive: bool = False,
         later: bool = False,
         newest_base: int | None = None,
+        scans: bool = False,
         hold: float = HOLD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(serde=serde or make_serde(strict=True, allowed=(), aes_key=None))
         self.hold = hold
         self.later = later
+        self.scans = scans
         self.clock = clock
         states = cache if cache is not None else StateCache(CACHE_BYTES)
         self._logs = Logs(table, tenant, states, epoch=epoch, heads=heads, exclusive=exclusive, newest_base=newest_base)
@@ -136,7 +141,9 @@ class DynamoDBSaver(TwoFaces):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Checkpoints newest first: of a namespace, of a thread or, without config, of the tenant."""
+        """Checkpoints newest first: of a namespace, of a thread or, without config and with `scans`, of the tenant."""
+        if config is None:
+            self._require_scans("a list without config")
         if limit is not None and limit <= 0:
             return
         wanted = get_checkpoint_id(config) if config else None
@@ -376,7 +383,8 @@ class DynamoDBSaver(TwoFaces):
             maintenance.delete_thread(self._logs.table, pk, self._logs.epoch_of(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete what runs have written, in whatever thread: a scan of the table."""
+        """Delete what runs have written, in whatever thread; only with `scans`."""
+        self._require_scans("delete_for_runs")
         logs, codec = self._logs, Codec(self.serde)
         logs.flush_batches()
         found = maintenance.run_logs(logs.table, logs.tenant, run_ids)
@@ -401,6 +409,13 @@ class DynamoDBSaver(TwoFaces):
             else:
                 with self._changing(thread_id) as pk:
                     maintenance.prune(self._logs.table, pk, Codec(self.serde), self._logs.epoch_of(thread_id))
+
+    def _require_scans(self, what: str) -> None:
+        """NotImplementedError, as of a saver that lacks a capability, unless the whole table may be read."""
+        if not self.scans:
+            raise NotImplementedError(
+                f"{what} reads the whole table, which this saver may not: name the thread instead"
+            )
 
     def _pk(self, thread_id: str) -> str:
         return self._logs.pk(thread_id)

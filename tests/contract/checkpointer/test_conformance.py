@@ -33,7 +33,7 @@ async def test_every_capability_is_detected_and_passes(
     either_engine: Engine, new_table: NewTable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def savers() -> AsyncGenerator[BaseCheckpointSaver[Any], None]:
-        yield DynamoDBSaver(new_table())
+        yield DynamoDBSaver(new_table(), scans=True)
 
     report = await validate(checkpointer_test(f"DynamoDBSaver on {either_engine.name}")(savers))
 

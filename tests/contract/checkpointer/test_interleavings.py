@@ -198,7 +198,7 @@ class Story:
         return True
 
     def first_saver(self, faulty: Table) -> DynamoDBSaver:
-        return DynamoDBSaver(faulty, tenant=self.thread_keys, epoch=1)
+        return DynamoDBSaver(faulty, tenant=self.thread_keys, epoch=1, scans=True)
 
     def take_over(self) -> None:
         """What a second driver does: fence, load, call, go on."""

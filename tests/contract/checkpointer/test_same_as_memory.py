@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -305,7 +306,8 @@ def run(table: Table, program: Sequence[Step], *, later: bool = False) -> Kitche
 
 def twin_on(table: Table, *, later: bool) -> Twin:
     """Both savers; `later`: ours may hold super-steps back, so that several share an item."""
-    return Twin(DynamoDBSaver(table, later=later), lambda: DynamoDBSaver(table, later=later))
+    make = partial(DynamoDBSaver, table, later=later, scans=True)
+    return Twin(make(), make)
 
 
 @bounded

@@ -30,6 +30,9 @@ ENQUEUE, REJECT, INTERRUPT, ROLLBACK = range(4)
 IDLE, ADMIT, CANCEL, ATTEND, FENCE, LOAD, STEP, WAKE = range(8)
 """What a process is at."""
 
+NONE, WATCHDOG, HINT = range(3)
+"""Messages: one that is followed by another until its run has ended, and one that is not."""
+
 NOBODY = -1
 
 
@@ -67,10 +70,8 @@ class Process(NamedTuple):
 
     at: int = IDLE
     run: int = NOBODY
-    message: bool = False
-    """Whether it holds a message about `run`, which comes again if the process dies."""
-    own: int = NOBODY
-    """The run whose admission or message it is busy with, where that is not `run`."""
+    message: int = NONE
+    """The message about `run` that it holds, which comes again if the process dies."""
     seen_run: Run | None = None
     seen: Thread | None = None
     epoch: int = 0
@@ -88,7 +89,9 @@ class State(NamedTuple):
     runs: tuple[Run, ...]
     log: tuple[Record, ...]
     messages: frozenset[int]
-    """The runs about which a message is in the queue."""
+    """The runs whose watchdog is in the queue."""
+    hints: frozenset[int]
+    """The runs about which another message is in the queue."""
     processes: tuple[Process, ...]
     crashes: int
     mistakes: int
@@ -118,6 +121,8 @@ class Bugs:
     stale_run: bool = False
     missing_is_done: bool = False
     """A message about a run that is not there yet is taken off the queue."""
+    watchdog_ends: bool = False
+    """A watchdog that finds another at work is followed by no other."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ class Scenario:
             runs=(Run(),) * len(self.requests),
             log=(),
             messages=frozenset(),
+            hints=frozenset(),
             processes=(Process(),) * self.processes,
             crashes=self.crashes,
             mistakes=self.mistakes,
@@ -169,7 +175,7 @@ class Scenario:
         elif process.at == ATTEND:
             yield from self._attend(state, process)
         elif process.at == WAKE:
-            yield True, *done(sent(state, process.run), process)
+            yield True, *done(state._replace(hints=state.hints | {process.run}), process)
         else:
             yield from self._drive(state, process)
 
@@ -187,8 +193,10 @@ class Scenario:
             if state.runs[victim].status not in (NEW, REFUSED):
                 yield False, Process(CANCEL, victim, cancel=action), state._replace(cancels=state.cancels - 1)
         for index in state.messages:
-            yield True, Process(ATTEND, index, message=True), state._replace(messages=state.messages - {index})
-            yield False, Process(ATTEND, index, message=True), state  # it will come once more
+            yield True, Process(ATTEND, index, WATCHDOG), state._replace(messages=state.messages - {index})
+            yield False, Process(ATTEND, index, WATCHDOG), state  # it will come once more
+        for index in state.hints:
+            yield True, Process(ATTEND, index, HINT), state._replace(hints=state.hints - {index})
 
     def _admit(self, state: State, process: Process) -> tuple[Process, State]:
         """Look, then one conditional write; if it is refused, look again."""
@@ -233,9 +241,9 @@ class Scenario:
         state = arrived(with_run(state, index, Run(PENDING)), index)
         if thread.active == NOBODY:
             return Process(WAKE, index), state._replace(thread=thread._replace(queue=(index,)))
-        return self._stop(state._replace(thread=thread._replace(queue=(index,))), process, action, index)
+        return self._stop(state._replace(thread=thread._replace(queue=(index,))), action)
 
-    def _stop(self, state: State, process: Process, action: int, own: int) -> tuple[Process, State]:
+    def _stop(self, state: State, action: int) -> tuple[Process, State]:
         """Become the driver of the active run, to stop it; who says first how, is heeded."""
         thread = state.thread
         victim = state.runs[thread.active]
@@ -243,7 +251,7 @@ class Scenario:
         epoch = thread.epoch + 1
         after = with_run(state, thread.active, victim)
         after = after._replace(thread=thread._replace(epoch=epoch, held=True, clean=False))
-        return self._driving(thread.active, epoch, clean=False, run=victim, message=False, own=own), after
+        return self._driving(thread.active, epoch, clean=False, run=victim, message=NONE), after
 
     def _cancel(self, state: State, process: Process) -> tuple[Process, State]:
         thread, index = state.thread, process.run
@@ -261,12 +269,12 @@ class Scenario:
             return done(after._replace(thread=thread._replace(queue=queue)), process)
         if thread.epoch != process.seen.epoch or thread.active != index:
             return again, state
-        return self._stop(state, process, process.cancel, NOBODY)
+        return self._stop(state, process.cancel)
 
     def _look(self, state: State, process: Process) -> tuple[Process, State]:
         """Read the run; one that is not there may be about to be admitted."""
         run = state.runs[process.run]
-        if run.status == NEW and not self.bugs.missing_is_done:
+        if run.status == NEW and not (process.message == HINT or self.bugs.missing_is_done):
             return done(sent(state, process.run), process)
         if run.status in FINAL or run.status == NEW:
             return done(state, process)
@@ -279,7 +287,8 @@ class Scenario:
             yield True, *self._look(state, process)
             return
         if process.seen is None:
-            yield True, process._replace(seen=thread), sent(state, index)
+            ends = process.message == HINT or (self.bugs.watchdog_ends and thread.active != NOBODY)
+            yield True, process._replace(seen=thread), state if ends else sent(state, index)
             return
         seen, seen_run = process.seen, process.seen_run
         same = thread.epoch == seen.epoch and (self.bugs.stale_run or state.runs[index].attempt == seen_run.attempt)
@@ -319,12 +328,12 @@ class Scenario:
             after = after._replace(started=(*after.started, index))
         if before.status == NEW:
             after = arrived(after, index)
-        return self._driving(index, epoch, clean=seen.clean, run=begun, message=process.message, own=NOBODY), after
+        return self._driving(index, epoch, clean=seen.clean, run=begun, message=process.message), after
 
-    def _driving(self, index: int, epoch: int, *, clean: bool, run: Run, message: bool, own: int) -> Process:
+    def _driving(self, index: int, epoch: int, *, clean: bool, run: Run, message: int) -> Process:
         at = LOAD if clean or self.bugs.no_fence else FENCE
         resumes = run.attempt > 1
-        return Process(at, index, message, own, epoch=epoch, resumes=resumes, cancel=run.cancel)
+        return Process(at, index, message, epoch=epoch, resumes=resumes, cancel=run.cancel)
 
     def _drive(self, state: State, process: Process) -> Iterator[tuple[bool, Process, State]]:
         thread, log = state.thread, state.log
@@ -392,13 +401,15 @@ def order(process: Process) -> tuple[object, ...]:
 
 
 def sent(state: State, index: int) -> State:
-    """A message about a run is under way."""
+    """The watchdog of a run is under way."""
     return state._replace(messages=state.messages | {index})
 
 
 def given_back(state: State, process: Process) -> State:
     """The message of a process that died comes again."""
-    return sent(state, process.run) if process.message else state
+    if process.message == HINT:
+        return state._replace(hints=state.hints | {process.run})
+    return sent(state, process.run) if process.message == WATCHDOG else state
 
 
 def done(state: State, _process: Process) -> tuple[Process, State]:

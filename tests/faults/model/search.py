@@ -4,8 +4,6 @@ from collections import deque
 from dataclasses import dataclass
 
 from tests.faults.model.protocol import (
-    ATTEND,
-    FENCE,
     FINAL,
     GONE,
     NEW,
@@ -15,7 +13,7 @@ from tests.faults.model.protocol import (
     RUNNING,
     STEPS,
     SUCCESS,
-    WAKE,
+    WATCHDOG,
     Scenario,
     State,
     effective,
@@ -120,18 +118,13 @@ def one_history(state: State) -> str | None:
 
 
 def found_again(state: State) -> str | None:
-    """I2: for each accepted run that has not ended there is a driver, or a message under way."""
+    """I2: the watchdog of each accepted run that has not ended is under way, or in the hands of a process."""
     for index, run in enumerate(state.runs):
         if run.status not in (PENDING, RUNNING) or index in state.messages:
             continue
-        if not any(cares(process.at, process.run, process.own, index, process.message) for process in state.processes):
+        if not any(process.run == index and process.message == WATCHDOG for process in state.processes):
             return f"I2: nobody will look at run {index} again"
     return None
-
-
-def cares(at: int, run: int, own: int, index: int, message: bool) -> bool:
-    """Whether a process drives a run, has a message about it, or is about to send one."""
-    return (run == index and (message or at >= FENCE or at in (ATTEND, WAKE))) or own == index
 
 
 def run_and_thread(state: State) -> str | None:

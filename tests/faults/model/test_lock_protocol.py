@@ -54,6 +54,7 @@ PLANTED = [
     ("no_watchdog", Scenario("", (INLINE, BACKGROUND), mistakes=0), ("I2",)),
     ("stale_run", Scenario("", (BACKGROUND,), crashes=1), ("I1",)),
     ("missing_is_done", Scenario("", (INLINE,)), ("I2",)),
+    ("watchdog_ends", Scenario("", (BACKGROUND,), mistakes=0), ("I2",)),
 ]
 
 

@@ -310,5 +310,14 @@ def test_namespaces_do_not_see_each_other(table: RecordingTable) -> None:
 def test_tenants_do_not_see_each_other(table: RecordingTable) -> None:
     Hand(saver(table, tenant="one")).put(text="theirs")
     assert Hand(saver(table, tenant="two")).read() is None
-    assert list(saver(table, tenant="two").list(None)) == []
-    assert len(list(saver(table, tenant="one").list(None))) == 1
+    assert list(saver(table, tenant="two", scans=True).list(None)) == []
+    assert len(list(saver(table, tenant="one", scans=True).list(None))) == 1
+
+
+async def test_what_would_read_the_whole_table_is_refused_by_name_unless_it_may(table: RecordingTable) -> None:
+    refused = saver(table)
+    with pytest.raises(NotImplementedError, match=r"^a list without config reads the whole table"):
+        list(refused.list(None, limit=1))
+    with pytest.raises(NotImplementedError, match=r"^delete_for_runs reads the whole table"):
+        await refused.adelete_for_runs(["R"])
+    assert table.requests == []
