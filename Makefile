@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8123
+WORKERS ?= 2
 SAM    := $(VENV)-sam
-TARGET ?= lambda
+TARGET ?= arm64
 PROJECT ?= langgraph.json
 BUILD_DIR ?= .aws-sam/$(if $(filter host,$(TARGET)),host,build)
 
@@ -15,11 +16,15 @@ ONLY ?=
 # Read by the SAM CLI, which otherwise reports its use.
 export SAM_CLI_TELEMETRY := 0
 
+# Containers run on this machine's own processor; one that is emulated would be slow.
+ARCHITECTURE := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+LOCAL := $(BIN)/python -m infra.local --sam $(SAM)/bin/sam --architecture $(ARCHITECTURE)
+
 # What runs the build: `sam build` alone needs no development environment.
 BUILD_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sam run test coverage test-slow check format lint types imports build documents diff-reference bench bench-checkpoints bench-cold constraints clean
+.PHONY: help setup setup-sam run local local-invoke test coverage test-slow check format lint types imports build documents diff-reference bench bench-checkpoints bench-cold constraints clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -40,6 +45,13 @@ setup-sam: $(SAM)/.ready ## create .venv-sam with the SAM CLI, whose pins agree 
 
 run: setup ## start the local server on 127.0.0.1:8123 (PORT=…)
 	$(BIN)/python -m handler --config langgraph.json --host 127.0.0.1 --port $(PORT)
+
+local: setup ## with Docker: serve on 127.0.0.1:8123 from containers, as Lambda runs the functions (PORT=…, WORKERS=…)
+	$(MAKE) --no-print-directory build TARGET=$(ARCHITECTURE) BUILD_DIR=.aws-sam/local
+	$(LOCAL) serve --port $(PORT) --workers $(WORKERS)
+
+local-invoke: setup ## beside `make local`: one function with an event of your own (FUNCTION=… EVENT=FILE)
+	$(LOCAL) invoke $(FUNCTION) $(EVENT)
 
 test: setup setup-sam ## run every test but the slow ones, on every core
 	$(BIN)/python -m pytest -m "not slow or ci" -n auto --dist loadfile
@@ -66,9 +78,10 @@ imports: setup
 
 check: lint types imports test ## all that CI runs
 
-build: setup-sam ## check the template and build the artefact (PROJECT=…/langgraph.json, TARGET=host: for this machine)
+build: setup-sam ## check the template and build the artefact (PROJECT=…/langgraph.json, TARGET=x86_64)
 	$(SAM)/bin/sam validate --lint
-	PROJECT=$(PROJECT) TARGET=$(TARGET) $(SAM)/bin/sam build --build-dir $(BUILD_DIR)
+	PROJECT=$(PROJECT) TARGET=$(TARGET) $(SAM)/bin/sam build --build-dir $(BUILD_DIR) \
+		$(if $(filter host,$(TARGET)),,--parameter-overrides Architecture=$(TARGET))
 
 build-%Function:
 	$(BUILD_PYTHON) infra/build.py --target $(TARGET) --config $(PROJECT) $(ARTIFACTS_DIR)

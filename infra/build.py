@@ -37,13 +37,8 @@ PACKAGES_KEPT = 3
 LAMBDA_PYTHON = "3.13"
 """The interpreter of template.yaml's Runtime."""
 
-LAMBDA_PLATFORMS = (
-    "manylinux_2_34_aarch64",
-    "manylinux_2_28_aarch64",
-    "manylinux_2_17_aarch64",
-    "manylinux2014_aarch64",
-)
-"""What the runtime's Amazon Linux 2023 (glibc 2.34, arm64) can load."""
+GLIBCS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+"""What the runtime's Amazon Linux 2023 (glibc 2.34) can load."""
 
 BROUGHT_BY_LAMBDA = ("boto3", "botocore", "s3transfer")
 """Left out of the artefact: the managed runtime has them, and they outweigh all else."""
@@ -62,11 +57,19 @@ OWN_FOLDERS = ("docs", "handler", "infra", "tests")
 class Target(StrEnum):
     """Where the artefact is to run."""
 
-    LAMBDA = "lambda"
-    """Python 3.13 on arm64, whatever machine builds it."""
+    ARM64 = "arm64"
+    """Lambda's Python 3.13 on arm64, whatever machine builds it."""
+
+    X86_64 = "x86_64"
+    """The same on x86_64."""
 
     HOST = "host"
     """The interpreter that runs this script: for the emulator's tests."""
+
+    def platforms(self) -> list[str]:
+        """The platforms whose wheels the target can load, as pip names them; none: whatever runs here."""
+        machine = {Target.ARM64: "aarch64", Target.X86_64: "x86_64"}.get(self)
+        return [f"{glibc}_{machine}" for glibc in GLIBCS] if machine else []
 
 
 class BuildError(Exception):
@@ -170,9 +173,9 @@ def install(requirements: list[str], folder: Path, target: Target) -> None:
     """Install with pip; for Lambda only wheels of its platform, since nothing can be compiled for it here."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(folder), "--constraint", str(CONSTRAINTS)]
-    if target is Target.LAMBDA:
+    if platforms := target.platforms():
         command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", LAMBDA_PYTHON]
-        command += [f"--platform={platform}" for platform in LAMBDA_PLATFORMS]
+        command += [f"--platform={platform}" for platform in platforms]
     if subprocess.run([*command, *requirements], check=False).returncode:
         raise BuildError("pip could not install the requirements (its own message is above)")
 
@@ -276,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artefact", type=Path)
     parser.add_argument("--config", type=Path, default=ROOT / "langgraph.json")
-    parser.add_argument("--target", type=Target, default=Target.LAMBDA)
+    parser.add_argument("--target", type=Target, default=Target.ARM64)
     arguments = parser.parse_args()
     try:
         build(arguments.artefact, arguments.config, arguments.target)

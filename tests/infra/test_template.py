@@ -11,7 +11,7 @@ import pytest
 from handler.settings import Settings
 from handler.storage.keys import EXPIRY_PREFIX
 from handler.storage.schema import EXPIRES_AT, TABLE
-from infra.build import LAMBDA_PLATFORMS, LAMBDA_PYTHON
+from infra.build import LAMBDA_PYTHON, Target
 from tests.infra.actions import HANDLER, indexes_queried, methods_called, queue_actions, schedule_actions, table_actions
 from tests.template import TEMPLATE, load_template, resources, table_definition
 
@@ -251,11 +251,15 @@ def test_every_handler_exists() -> None:
         assert f"\n{attribute} = " in source or f"\ndef {attribute}(" in source
 
 
-def test_the_build_targets_the_runtime_that_the_template_names() -> None:
+def test_the_build_targets_the_runtime_and_the_processors_that_the_template_names() -> None:
     for properties in functions().values():
         assert properties["Runtime"] == f"python{LAMBDA_PYTHON}"
-        assert properties["Architectures"] == ["arm64"]
-    assert all(platform.endswith("_aarch64") for platform in LAMBDA_PLATFORMS)
+        assert properties["Architectures"] == [{"Ref": "Architecture"}]
+    processor = load_template()["Parameters"]["Architecture"]
+    assert processor["Default"] == Target.ARM64
+    assert {Target(name) for name in processor["AllowedValues"]} == {each for each in Target if each.platforms()}
+    for target, machine in (Target.ARM64, "_aarch64"), (Target.X86_64, "_x86_64"):
+        assert all(platform.endswith(machine) for platform in target.platforms())
 
 
 @pytest.mark.parametrize(

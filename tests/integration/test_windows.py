@@ -120,6 +120,15 @@ def test_the_time_before_the_handler_is_part_of_the_window(service: InLambda, ga
     service.quiet()
 
 
+def test_what_sam_local_says_of_the_time_before_the_handler_is_not_believed(
+    service: InLambda, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+    body = gated(gate, input={"n": 1, "until": str(gate), "seconds": WINDOW_S / 2})
+    gate.touch()
+    assert service.call(wait_request(str(uuid.uuid4()), body), spent_s=GATEWAY_S).status == 200
+
+
 # ---------------------------------------------------------------------- preferences
 
 
