@@ -91,9 +91,9 @@ documents: setup ## write docs/compatibility.md and docs/openapi.json anew
 
 diff-reference: setup ## compare our answers with those of `langgraph dev` (some minutes; ONLY='threads: search')
 	$(PYTHON) -m venv $(VENV)-reference
-	$(VENV)-reference/bin/python -m pip install --quiet --disable-pip-version-check $(REFERENCE)
+	@trap 'rm -rf $(VENV)-reference' EXIT; set -ex; \
+	$(VENV)-reference/bin/python -m pip install --quiet --disable-pip-version-check $(REFERENCE); \
 	$(BIN)/python -m tests.difference --langgraph $(VENV)-reference/bin/langgraph --only '$(ONLY)'
-	rm -rf $(VENV)-reference
 
 bench: setup ## what a wait costs: requests and units
 	$(BIN)/python -m pytest -q tests/bench

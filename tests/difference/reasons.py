@@ -35,7 +35,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "A run shows its attempt, hand-offs, start, end and error as well.",
         r"body(\[\])?\.(attempt|handoffs|started_at|ended_at|error)",
-        "(runs|wait|stateless|sdk|streaming|assistants): .*",
+        "(runs|wait|stateless|sdk|javascript|streaming|assistants): .*",
     ),
     Reason("There is no LangSmith session.", r"body(\[\])?\.langsmith_session_name"),
     Reason(
@@ -65,7 +65,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "A run on a thread that it makes names its graph in its metadata, as every run does.",
         r"body(\[\])?\.metadata\.graph_id",
-        "(runs: create with a thread|stateless: .*|sdk: runs without a thread)",
+        "(runs: create with a thread|stateless: .*|(sdk|javascript: program): runs without a thread)",
     ),
     Reason(
         "A copy shows `values` as any thread without a run does: null.",
@@ -206,7 +206,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "A run may have started when its creation is answered, or not.",
         r"body(\[\])?\.(status|updated_at)",
-        "(stateless: (batch|create)|runs: create|sdk: runs).*",
+        "(stateless: (batch|create)|runs: create|sdk: runs|javascript: program: (run|second run|stream is joined)).*",
         always=False,
     ),
     Reason(
@@ -215,7 +215,18 @@ REASONS: tuple[Reason, ...] = (
         "runs: second run rolls the first back",
         always=False,
     ),
+    Reason(
+        "A run that is rolled back is gone once its cancel is answered; the reference's a moment later.",
+        "status",
+        "javascript: program: run is rolled back",
+        always=False,
+    ),
     # Streams.
+    Reason(
+        "Metadata of models name the version of langchain-core that each server has installed.",
+        r"body.*\.lc_versions\.langchain-core",
+        always=False,
+    ),
     Reason(
         "The address of a stream says how it is to go on: its modes, and whether a hang-up cancels.",
         r"header\.location",

@@ -1,10 +1,13 @@
 """One scenario's conversation with one server: makes its calls and keeps what was answered."""
 
+import json
+import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +15,9 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from tests.difference.exchange import Exchange, exchange_of
+from tests.javascript import packages
+
+CALLS = Path(__file__).with_name("calls.mjs")
 
 CALL_TIMEOUT_S = 30.0
 """How long one call may take, in seconds."""
@@ -163,6 +169,17 @@ class Session:
                 kept = Exchange(f"client.{name}", error.response.status_code, {}, type(error).__name__)
         self.keep(kept)
         return kept.body
+
+    def javascript(self, calls: Sequence[Sequence[Any]]) -> None:
+        """Make calls through the JS SDK, one after another; what each returns or its error's status is compared."""
+        entry = packages() / "node_modules" / "newest" / "dist" / "index.js"
+        command = ["node", str(CALLS), str(entry), self.url, json.dumps(calls)]
+        made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=4 * CALL_TIMEOUT_S)
+        for call, line in zip(calls, made.stdout.splitlines(), strict=False):
+            answer = json.loads(line)
+            self.keep(Exchange(f"client.{call[0]}", answer["status"], {}, answer["value"]))
+        if made.returncode:
+            raise RuntimeError(made.stderr)
 
     def close(self) -> None:
         """Close the connections."""

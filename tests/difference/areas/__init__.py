@@ -3,6 +3,7 @@
 from tests.difference.areas import (
     assistants,
     crons,
+    javascript,
     runs,
     state,
     stateless,
@@ -28,5 +29,6 @@ AREAS = (
     store.area,
     crons.area,
     sdk_calls.area,
+    javascript.area,
 )
 """Every area, in the order in which it is played and reported."""
