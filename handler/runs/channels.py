@@ -53,6 +53,13 @@ class Woken(Protocol):
         """Look again."""
 
 
+class Listener(Woken, Protocol):
+    """Whoever wants to know of the runs of a thread."""
+
+    def begun(self, channel: "Channel") -> None:
+        """A run has begun, and the listener is among its followers until it has taken itself out."""
+
+
 class Channel:
     """The stream of one run in this process; everything here happens on the graph loop."""
 
@@ -259,7 +266,7 @@ class Channels:
         self.store = store if most_bytes else None
         self.most_bytes = most_bytes or UNSTORED_BYTES
         self._channels: dict[str, Channel] = {}
-        self._listeners: dict[tuple[str, str], set[Woken]] = {}
+        self._listeners: dict[tuple[str, str], set[Listener]] = {}
 
     def of(self, run: Run) -> Channel:
         """The channel of a run, made if there is none."""
@@ -268,17 +275,18 @@ class Channels:
         return self._channels[run.run_id]
 
     def begun(self, channel: Channel) -> None:
-        """A drive has begun: whoever listens to its thread wants its events, from the first one on."""
+        """A drive has begun: whoever listens to its thread follows it, so that not the shortest run is over before."""
         for listener in self._listeners.get((channel.run.tenant, channel.run.thread_id), ()):
             channel.wanted = True
-            listener.wake()
+            channel.followers.add(listener)
+            listener.begun(channel)
 
-    def listen(self, tenant: str, thread_id: str, listener: Woken) -> None:
-        """Wake somebody whenever a run begins on a thread in this process."""
+    def listen(self, tenant: str, thread_id: str, listener: Listener) -> None:
+        """Tell somebody of each run that begins on a thread in this process."""
         self._listeners.setdefault((tenant, thread_id), set()).add(listener)
 
-    def unlisten(self, tenant: str, thread_id: str, listener: Woken) -> None:
-        """Wake them no more."""
+    def unlisten(self, tenant: str, thread_id: str, listener: Listener) -> None:
+        """Tell them no more."""
         listeners = self._listeners.get((tenant, thread_id), set())
         listeners.discard(listener)
         if not listeners:

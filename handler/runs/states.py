@@ -48,12 +48,18 @@ class States:
             return [shown_state(snapshot) async for snapshot in found]
 
     async def summary(self, thread: Thread) -> tuple[Any, JsonObject]:
-        """Values and interrupts (by task id) of a thread at the end of its last run; (None, {}) before the first."""
+        """Values and interrupts (by task id) of a thread at the end of its last run; (None, {}) before the first.
+
+        LangGraph counts what tasks have written since a checkpoint (of two interrupts one may have been answered) only
+        where it is asked for the latest state; while a run goes on that is another than the end of the one before.
+        """
         if thread.checkpoint_id is None or thread.graph_id is None or thread.graph_id not in self.graphs.ids:
             return None, {}
-        config = checkpoint_config(thread.thread_id, thread.checkpoint_id)
-        async with self.graphs.open(thread.graph_id, {**config}, checkpointer=self.savers(thread.tenant)) as graph:
-            snapshot = await graph.aget_state(config)
+        latest, last = (checkpoint_config(thread.thread_id, each) for each in (None, thread.checkpoint_id))
+        async with self.graphs.open(thread.graph_id, {**last}, checkpointer=self.savers(thread.tenant)) as graph:
+            snapshot = await graph.aget_state(last if thread.busy else latest)
+            if snapshot.config["configurable"].get("checkpoint_id") != thread.checkpoint_id:
+                snapshot = await graph.aget_state(last)
         interrupts = {
             task.id: [shown_interrupt(interrupt) for interrupt in task.interrupts]
             for task in snapshot.tasks

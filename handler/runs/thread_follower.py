@@ -15,6 +15,7 @@ from handler.domain.models import Run
 from handler.domain.ports import ThreadStore
 from handler.domain.status import RunStatus
 from handler.errors import StorageUnavailable
+from handler.runs.channels import Channel
 from handler.runs.follower import Follower, Streams
 
 FIRST_LOOK_S = 0.1
@@ -55,7 +56,9 @@ class ThreadFollower:
         self._done: set[str] = set()
         self._earlier: set[str] = set()
         """Runs that had ended before, of which nothing was told so far: perhaps nothing is kept of them."""
-        self._seen: Hashable = None
+        self._seen: Hashable = BEFORE_ALL
+        """What the thread looked like last; None is how one looks that is gone."""
+        self._held: dict[str, Channel] = {}
         self._changed = asyncio.Event()
         self._look_s = FIRST_LOOK_S
 
@@ -93,12 +96,25 @@ class ThreadFollower:
     async def leave(self) -> None:
         """Follow no more; who did may come back for what is still to come of the present run."""
         self.streams.channels.unlisten(self.tenant, self.thread_id, self)
+        for run_id in list(self._held):
+            self._let_go(run_id)
         if self._current is not None:
             await self._current.leave(keep=self._current.ended is None)
 
     def wake(self) -> None:
+        """A run of the thread has something to tell."""
+
+    def begun(self, channel: Channel) -> None:
         """A run has begun on the thread in this process."""
+        self._held[channel.run.run_id] = channel
         self._changed.set()
+
+    def _let_go(self, run_id: str) -> None:
+        """Follow a run no more as one that has just begun."""
+        channel = self._held.pop(run_id, None)
+        if channel is not None:
+            channel.followers.discard(self)
+            self.streams.channels.let_go(channel)
 
     async def _of_current(self, timeout_s: float) -> Told | None:
         follower = self._current
@@ -148,6 +164,7 @@ class ThreadFollower:
         run = min(begun, key=lambda run: (run.started_at or run.updated_at, run.run_id))
         place = None if run.run_id == self._under_way else self._after
         self._current = await self.streams.follow(run, place, asks=not run.ended)
+        self._let_go(run.run_id)
 
     async def _runs(self, enough: Callable[[Run], bool]) -> list[Run]:
         """The runs of the thread, newest first, as far as the first one that is enough."""

@@ -249,7 +249,6 @@ ELSEWHERE = [
     unreadable("search with broken JSON", b"{", path="/assistants/search"),
     unreadable("a command that is not JSON", b"{", path=THREAD + "/commands"),
     unreadable("a subscription that is not JSON", b"{", path=THREAD + "/stream/events"),
-    no_object([], path=THREAD + "/stream/events"),
     Case("a path that does not exist", 404, "not found", path="/nope", method="GET"),
 ]
 

@@ -263,6 +263,17 @@ def test_a_thread_that_is_deleted_ends_its_streams(deployment: Deployment) -> No
         assert reader.follower.gone
 
 
+def test_a_thread_that_is_deleted_before_it_was_looked_at_ends_its_streams(deployment: Deployment) -> None:
+    process = deployment.process()
+    thread_id = fresh(process)
+    follower = ThreadFollower(process.services.streams, process.services.threads, "default", thread_id)
+    process.services.loop.submit(follower.begin(None, LONG_AGO)).result(30)
+    process.call(Request("DELETE", f"/threads/{thread_id}", headers=named({})))
+    assert process.services.loop.submit(follower.next(0.2)).result(30) is None
+    assert follower.gone
+    process.services.loop.submit(follower.leave()).result(30)
+
+
 def test_a_run_of_other_origin_is_followed_from_its_first_event_where_it_is_driven(deployment: Deployment) -> None:
     process = deployment.process()
     thread_id = fresh(process)
@@ -270,6 +281,17 @@ def test_a_run_of_other_origin_is_followed_from_its_first_event_where_it_is_driv
         process.wait(thread_id, {"assistant_id": "talk", "input": HI})
         reader.until_ended()
     assert reader.names == ["metadata", *["values"] * 4, "success"]
+
+
+def test_the_shortest_runs_are_told_whole_where_they_are_driven(deployment: Deployment) -> None:
+    process = deployment.process()
+    thread_id = fresh(process)
+    with reading(process, thread_id) as reader:
+        for _ in range(5):
+            process.wait(thread_id, {"assistant_id": "long", "input": {"steps": 1, "seconds": 0}})
+        reader.until_ended(5)
+    assert reader.names == ["metadata", "values", "values", "success"] * 5
+    assert not process.services.streams.channels._channels
 
 
 def test_an_idle_thread_costs_one_small_read_a_look(deployment: Deployment) -> None:

@@ -177,7 +177,7 @@ class Story:
         self.client = FaultyClient(self.table.client, self.fault, self.at, self.take_over)
         faulty = Table(self.client, self.table.name)  # type: ignore[arg-type]
         self.first = Writer("first", self.first_saver(faulty))
-        self.second = Writer("second", DynamoDBSaver(self.table, tenant=self.thread_keys, epoch=2))
+        self.second = Writer("second", DynamoDBSaver(self.table, tenant=self.thread_keys, epoch=2, scans=True))
         self.taken_over = self.second_confirmed = False
         self.first.load()
         if self.shared:

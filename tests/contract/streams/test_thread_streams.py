@@ -5,9 +5,9 @@ import time
 import httpx
 import pytest
 
-from tests.contract.calls import Json
+from tests.contract.calls import Json, read
 from tests.contract.streams.recorded import HI
-from tests.contract.test_commands import ends, events, lifecycle, start
+from tests.contract.test_commands import code_of, done, ends, events, lifecycle, settle, start, waiting
 
 
 @pytest.fixture
@@ -71,3 +71,28 @@ def test_the_runs_of_other_clients_are_read_behind_any_event(api: httpx.Client, 
     assert len({place for _, place in found}) == len(found)
     for place in (1, 6, 8):
         assert joined(api, thread_id, found[place][1], 2 if place < 4 else 1) == found[place + 1 :]
+
+
+def test_of_two_interrupts_the_one_that_is_left_waits_for_its_answer(api: httpx.Client, thread_id: str) -> None:
+    start(api, thread_id, assistant_id="pair", input={})
+    settle(api, thread_id, "interrupted")
+    first, second = waiting(api, thread_id)
+    done(api, thread_id, "input.respond", {"interrupt_id": first, "response": "a"})
+    settle(api, thread_id, "interrupted")
+    assert waiting(api, thread_id) == [second]
+    assert code_of(api, thread_id, "input.respond", {"interrupt_id": first, "response": "b"}) == "no_such_interrupt"
+    assert read(api, f"/threads/{thread_id}")["values"] == {"answers": ["left a"]}
+    done(api, thread_id, "input.respond", {"interrupt_id": second, "response": "c"})
+    settle(api, thread_id)
+    assert read(api, f"/threads/{thread_id}")["values"] == {"answers": ["left a", "right c", "last"]}
+
+
+def test_two_interrupts_are_answered_by_one_command(api: httpx.Client, thread_id: str) -> None:
+    start(api, thread_id, assistant_id="pair", input={})
+    settle(api, thread_id, "interrupted")
+    responses = [{"interrupt_id": one, "response": number} for number, one in enumerate(waiting(api, thread_id))]
+    done(api, thread_id, "input.respond", {"responses": responses})
+    settle(api, thread_id)
+    assert read(api, f"/threads/{thread_id}")["values"]["answers"] == ["left 0", "right 1", "last"]
+    found = events(api, thread_id, ends(2), channels=["custom:steps", "lifecycle"])
+    assert {one["params"]["data"]["name"] for one in found if one["method"] == "custom"} == {"steps"}

@@ -329,3 +329,12 @@ def store_reaches_the_graph(s: Session) -> None:
     s.wait("notes", {"place": s.tag, "note": "first"})
     s.wait("notes", {"place": s.tag, "note": "second"})
     s.get("/store/items", params={"namespace": s.tag, "key": "first"})
+
+
+@area.scenario
+def two_interrupts_are_answered_one_by_one(s: Session) -> None:
+    s.ran("pair", {})
+    names = [one["id"] for task in s.quiet.get(s.at)["interrupts"].values() for one in task]
+    for name, answer in zip(names, "ab", strict=True):
+        s.wait("pair", command={"resume": {name: answer}})
+        s.get(s.at)
