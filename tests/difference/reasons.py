@@ -221,6 +221,11 @@ REASONS: tuple[Reason, ...] = (
         "javascript: program: run is rolled back",
         always=False,
     ),
+    Reason(
+        "What was written after the one of two interrupts that was answered is among the values, as in the state.",
+        r"body\.(values\.)?answers\.length",
+        "wait: two interrupts are answered one by one",
+    ),
     # Streams.
     Reason(
         "Metadata of models name the version of langchain-core that each server has installed.",
