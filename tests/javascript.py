@@ -24,3 +24,8 @@ def packages() -> Path:
             run(command, check=True, timeout=300, capture_output=True)
             done.write_text("\n".join(wanted))
     return FOLDER
+
+
+def sdk_entry(name: str) -> Path:
+    """The module of one of the SDKs."""
+    return packages() / "node_modules" / name / "dist" / "index.js"

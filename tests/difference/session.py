@@ -15,7 +15,7 @@ from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
 
 from tests.difference.exchange import Exchange, exchange_of
-from tests.javascript import packages
+from tests.javascript import sdk_entry
 
 CALLS = Path(__file__).with_name("calls.mjs")
 
@@ -172,8 +172,7 @@ class Session:
 
     def javascript(self, calls: Sequence[Sequence[Any]]) -> None:
         """Make calls through the JS SDK, one after another; what each returns or its error's status is compared."""
-        entry = packages() / "node_modules" / "newest" / "dist" / "index.js"
-        command = ["node", str(CALLS), str(entry), self.url, json.dumps(calls)]
+        command = ["node", str(CALLS), str(sdk_entry("newest")), self.url, json.dumps(calls)]
         made = subprocess.run(command, check=False, capture_output=True, text=True, timeout=4 * CALL_TIMEOUT_S)
         for call, line in zip(calls, made.stdout.splitlines(), strict=False):
             answer = json.loads(line)
