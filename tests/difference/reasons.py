@@ -70,7 +70,7 @@ REASONS: tuple[Reason, ...] = (
     Reason(
         "A copy shows `values` as any thread without a run does: null.",
         r"body\.values",
-        "(threads: copy .*|sdk: threads)",
+        "(threads: copy .*|sdk: threads|javascript: program: thread is copied)",
     ),
     Reason(
         "Super-steps that cannot be applied are 400 and make no thread; the reference answers 201 with a detail.",
@@ -118,7 +118,9 @@ REASONS: tuple[Reason, ...] = (
         r"body\[\]\.data\.(payload\.)?metadata\.thread_id",
         "streaming: interrupt in mode: .*",
     ),
-    Reason("A checkpoint always names its namespace.", r"body\.checkpoint\.checkpoint_ns", "(state|sdk): .*"),
+    Reason(
+        "A checkpoint always names its namespace.", r"body\.checkpoint\.checkpoint_ns", "(state|sdk|javascript): .*"
+    ),
     Reason(
         "A checkpoint's id is checked wherever one is given.",
         "status",
