@@ -29,7 +29,7 @@ from handler.api.threads import thread_of
 from handler.api.waits import HEARTBEAT_S
 from handler.api.web_adapter import CutOff
 from handler.domain.events import BEFORE_ALL, EventId
-from handler.domain.models import Thread
+from handler.domain.models import Thread, to_ms
 from handler.errors import BadRequest, Invalid, NotSupported, PayloadTooLarge
 from handler.runs.protocol import (
     CHANNELS,
@@ -131,8 +131,10 @@ def subscribed(body: EventStreamBody) -> Subscription:
 
 def told_since(services: Services, since_ms: int) -> datetime:
     """Runs that ended before have nothing to tell: it is kept no more, or comes before the place that was named."""
-    kept_since = services.clock() - timedelta(seconds=services.settings.stream_kept_seconds)
-    return max(kept_since, datetime.fromtimestamp(max(since_ms, EPOCH_ZERO) / 1000, UTC) - LATE)
+    now = services.clock()
+    asked_ms = min(max(since_ms, EPOCH_ZERO), to_ms(now))
+    kept_since = now - timedelta(seconds=services.settings.stream_kept_seconds)
+    return max(kept_since, datetime.fromtimestamp(asked_ms / 1000, UTC) - LATE)
 
 
 def follower_of(services: Services, thread: Thread) -> ThreadFollower:

@@ -266,3 +266,13 @@ def test_a_thread_that_is_deleted_ends_its_stream(api: httpx.Client, thread_id: 
         time.sleep(0.3)
         api.delete(f"/threads/{thread_id}").raise_for_status()
         assert list(sent(response)) == []
+
+
+def test_a_place_beyond_all_time_is_one_behind_everything(api: httpx.Client, thread_id: str) -> None:
+    ended(api, thread_id, start(api, thread_id, input={"n": 1}))
+    body = {"channels": ALL, "since": 10**30}
+    with api.stream("POST", f"/threads/{thread_id}/stream/events", json=body) as response:
+        assert response.status_code == 200
+    headers = {"Last-Event-ID": "99999999999999999999-1"}
+    with api.stream("GET", f"/threads/{thread_id}/stream", headers=headers) as response:
+        assert response.status_code == 200
