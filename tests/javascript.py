@@ -5,8 +5,8 @@ from pathlib import Path
 from subprocess import run
 
 FOLDER = Path(__file__).parents[1] / ".local" / "js"
-SDKS = {"latest": "latest", "newest": "1.15.0"}
-"""The JS SDK as npm calls the latest; and the newest by date, of another line."""
+SDKS = {"older": "2.0.0", "newest": "1.15.0"}
+"""The JS SDK in two lines: 2.0.0 came first, and was npm's latest for long."""
 OTHERS = ("@langchain/react@1.1.0", "@langchain/core@1", "react@18", "react-test-renderer@18")
 """The hook of the newer package, which brings an SDK of its own, and what renders hooks without a page."""
 

@@ -1,7 +1,6 @@
 """Follows the stream of a run: from memory where this process drives it, else from what its driver stores."""
 
 import asyncio
-import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from handler.errors import RunNotFound, ServiceError, StorageUnavailable
 from handler.runs.admission import Admitted
 from handler.runs.channels import Channel, Channels
 from handler.runs.driver import Ended
-from handler.runs.waiter import FIRST_POLL_S, LAST_POLL_S, Waiter
+from handler.runs.waiter import FIRST_POLL_S, LAST_POLL_S, Waiter, jittered
 
 
 class Streams:
@@ -191,7 +190,7 @@ class Follower:
         """Wait for a change; where it cannot be seen here, look again after a while, give or take a fifth."""
         pause_s = left_s
         if not (self.channel.driven or self._about_to_drive):
-            pause_s = min(left_s, self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            pause_s = min(left_s, jittered(self._poll_s))
             self._poll_s = min(self._poll_s * 1.5, LAST_POLL_S)
         changed: asyncio.Task[Any] = asyncio.create_task(self._changed.wait())
         waits = {changed, self.driving} if self.driving is not None else {changed}

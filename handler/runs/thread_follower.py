@@ -4,7 +4,6 @@ Epochs grow from run to run, so that a place in one run's stream is a place in t
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from handler.domain.status import RunStatus
 from handler.errors import StorageUnavailable
 from handler.runs.channels import Channel
 from handler.runs.follower import Follower, Streams
+from handler.runs.protocol import place_of
+from handler.runs.waiter import jittered
 
 FIRST_LOOK_S = 0.1
 LAST_LOOK_S = 1.0
@@ -51,6 +52,7 @@ class ThreadFollower:
         self.idle = False
         """Whether no run was active or waiting when the thread was last looked at, and all were told."""
         self._after = BEFORE_ALL
+        self._from_now = False
         self._under_way: str | None = None
         self._current: Follower | None = None
         self._done: set[str] = set()
@@ -70,9 +72,9 @@ class ThreadFollower:
                 self._done.add(run.run_id)
             elif run.ended:
                 self._earlier.add(run.run_id)
-            elif after is None and run.status is RunStatus.RUNNING:
+            elif run.status is RunStatus.RUNNING:
                 self._under_way = run.run_id
-        self._after = after or BEFORE_ALL
+        self._after, self._from_now = after or BEFORE_ALL, after is None
 
     async def next(self, timeout_s: float) -> Told | None:
         """What happens next; None when the time is over, or the thread is gone."""
@@ -126,19 +128,28 @@ class ThreadFollower:
             await follower.leave(keep=False)
         if events:
             self._earlier.discard(follower.run.run_id)
-        untold = not events and (ended is None or await self._has_nothing(follower.run))
-        return None if untold else Told(follower.run, follower.at, tuple(events), ended)
+        if not events and ended is None:
+            return None
+        at = follower.at if events else await self._place_of_end(follower)
+        return None if at is None else Told(follower.run, at, tuple(events), ended)
 
-    async def _has_nothing(self, run: Run) -> bool:
-        """Whether there is nothing to tell of a run that had ended before: not even its end, behind its last event."""
+    async def _place_of_end(self, follower: Follower) -> EventId | None:
+        """The last event of a run of which only the end is left to tell; None if that is none of this reader's."""
+        run, after = follower.run, self._after
+        if follower.at != after or run.run_id == self._under_way:
+            return follower.at
         if run.run_id not in self._earlier:
-            return False
-        events = self.streams.channels.store
-        if self._after == BEFORE_ALL or events is None:
-            return not run.kwargs.get("resumable")  # one whose events are kept had none
+            return BEFORE_ALL  # it came later, and had no events
+        events, resumable = self.streams.channels.store, run.kwargs.get("resumable")
+        if after == BEFORE_ALL or events is None:
+            return BEFORE_ALL if resumable else None  # one whose events are kept had none
         with suppress(StorageUnavailable):
-            return await asyncio.to_thread(events.last, run, None) != self._after
-        return True
+            last = await asyncio.to_thread(events.last, run, None)
+            if last == after:
+                return after
+            if last is None and resumable and place_of(run, BEFORE_ALL) > after:
+                return BEFORE_ALL
+        return None
 
     async def _find_next(self) -> None:
         """Follow the run that began first of those that were not followed yet."""
@@ -162,7 +173,7 @@ class ThreadFollower:
         self.idle = False
         self._look_s = FIRST_LOOK_S
         run = min(begun, key=lambda run: (run.started_at or run.updated_at, run.run_id))
-        place = None if run.run_id == self._under_way else self._after
+        place = None if self._from_now and run.run_id == self._under_way else self._after
         self._current = await self.streams.follow(run, place, asks=not run.ended)
         self._let_go(run.run_id)
 
@@ -180,7 +191,7 @@ class ThreadFollower:
 
     async def _pause(self, left_s: float) -> None:
         """Wait for a run that begins here; one that begins elsewhere is looked for after a while."""
-        pause_s = min(left_s, self._look_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        pause_s = min(left_s, jittered(self._look_s))
         self._look_s = min(self._look_s * 1.5, LAST_LOOK_S)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), pause_s)

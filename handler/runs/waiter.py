@@ -165,10 +165,18 @@ class Waiter:
             return part(await graph.aget_state(config), graph.output_channels)
 
 
+def jittered(seconds: float) -> float:
+    """So long, give or take a fifth."""
+    return seconds * _random.uniform(0.8, 1.2)
+
+
+_random = random.Random()  # noqa: S311 - of its own: graphs and tests may rest on the state of the module's
+
+
 async def _pause(event: asyncio.Event, seconds: float) -> None:
     """Wait for the event, at most so long, give or take a fifth."""
     try:
-        await asyncio.wait_for(event.wait(), seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+        await asyncio.wait_for(event.wait(), jittered(seconds))
     except TimeoutError:
         return
     event.clear()

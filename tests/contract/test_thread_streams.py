@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.calls import UNKNOWN, Json, read, state_of, until, wait
+from tests.contract.calls import UNKNOWN, Json, busy, read, state_of, until, wait
 from tests.contract.test_commands import done, waiting
 
 ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "checkpoints", "tasks", "custom"]
@@ -34,7 +34,9 @@ def ended(api: httpx.Client, thread_id: str, run_id: str) -> Json:
 def sent(response: httpx.Response) -> Iterator[Sent]:
     """The events of an open stream."""
     fields: dict[str, str] = {}
+    deadline = time.monotonic() + 30
     for line in response.iter_lines():
+        assert time.monotonic() < deadline, "what was waited for never came"
         if line and not line.startswith(":"):
             name, _, value = line.partition(": ")
             fields[name] = value
@@ -276,3 +278,19 @@ def test_a_place_beyond_all_time_is_one_behind_everything(api: httpx.Client, thr
     headers = {"Last-Event-ID": "99999999999999999999-1"}
     with api.stream("GET", f"/threads/{thread_id}/stream", headers=headers) as response:
         assert response.status_code == 200
+
+
+def test_the_end_of_a_run_without_events_has_a_place_of_its_own_also_for_who_comes_back(
+    api: httpx.Client, thread_id: str
+) -> None:
+    ended(api, thread_id, start(api, thread_id, input={"n": 1}))
+    seen = told_of_runs(api, thread_id, 1)
+    with busy(api, thread_id, entries=3):
+        cancelled = start(api, thread_id, input={"n": 1})
+        path = f"/threads/{thread_id}/runs/{cancelled}/cancel"
+        assert api.post(path, params={"wait": "true"}).status_code == 200
+    whole = told_of_runs(api, thread_id, 2)  # of the run that held the thread nothing is kept
+    resumed = told_of_runs(api, thread_id, 2, after=seen[1][2])
+    ids = [at for _, _, at in whole]
+    assert len(set(ids)) == len(ids)
+    assert [at for _, _, at in resumed if at not in ids] == []
