@@ -20,6 +20,8 @@ FIRST_POLL_S = 0.05
 LAST_POLL_S = 0.5
 """A waiter looks again after 50 ms at first, then less and less often, at least twice a second."""
 
+JITTER = random.Random()  # noqa: S311 - of its own: graphs and tests may rest on the state of the module's
+
 
 class Waiter:
     """Follows runs to their end; everything here happens on the graph loop, storage calls on its threads."""
@@ -167,10 +169,7 @@ class Waiter:
 
 def jittered(seconds: float) -> float:
     """So long, give or take a fifth."""
-    return seconds * _random.uniform(0.8, 1.2)
-
-
-_random = random.Random()  # noqa: S311 - of its own: graphs and tests may rest on the state of the module's
+    return seconds * JITTER.uniform(0.8, 1.2)
 
 
 async def _pause(event: asyncio.Event, seconds: float) -> None:

@@ -25,6 +25,7 @@ from handler.domain.models import Run, Thread, system_assistant_id
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import StorageUnavailable
 from handler.runs.driver import Limits
+from handler.runs.waiter import JITTER
 from handler.settings import Settings
 from tests.faults.clockwork import OWNER, Clockwork, Owner, park
 from tests.faults.dictionary import READS, Dictionary
@@ -337,7 +338,8 @@ class World:
         self.loop = Clockwork()
         self.plan = plan
         self.random = random.Random(plan.seed)
-        random.seed(plan.seed)  # the service's own jitter
+        random.seed(plan.seed)  # the service's own jitter, of the storage
+        JITTER.seed(plan.seed)  # and of those who wait
         self.table = table or Dictionary()
         self.table.watch = lambda: watch(self)
         self.limits = Limits()
