@@ -151,8 +151,11 @@ class Channel:
             self.continued.add(self.epoch)
         self.wake()
 
-    async def open(self, claim: Claim, *, elsewhere: bool) -> None:
-        """The graph is about to run; `elsewhere`: whoever asked for the stream may be in another process."""
+    async def open(self, claim: Claim, *, elsewhere: bool, repeats: bool = False) -> None:
+        """The graph is about to run; `elsewhere`: whoever asked for the stream may be in another process.
+
+        `repeats`: the driver before has told of the run's beginning, up to where the graph goes on.
+        """
         kwargs = claim.run.kwargs
         away = (elsewhere or claim.resumes) and not self.followers
         asked = kwargs.get("resumable") or (away and kwargs.get("stream"))
@@ -160,7 +163,7 @@ class Channel:
             self.keep()
         if claim.resumes and self.kept and not claim.clean and self.store is not None:
             await self._cut_off(claim)
-        if not (claim.resumes and claim.clean):
+        if not repeats:
             self.publish(claim.lease.epoch, "metadata", {"run_id": claim.run.run_id, "attempt": claim.run.attempt})
 
     async def watch(self, *, elsewhere: bool) -> None:

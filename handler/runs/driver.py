@@ -265,14 +265,15 @@ class Drive:
         self._control = RunControl()
         if self._drain:
             self._control.request_drain("deadline")
-        arguments = graph_arguments(self.claim.run, graph, resumes=await self._has_begun(graph))
+        has_begun = await self._has_begun(graph)
+        arguments = graph_arguments(self.claim.run, graph, resumes=has_begun)
         checkpoint_id = arguments.config["configurable"].get("checkpoint_id")
         if checkpoint_id and await graph.checkpointer.aget_tuple(arguments.config) is None:
             raise EmptyInputError(f"Checkpoint {checkpoint_id} not found on this thread")
         kwargs, epoch = self.claim.run.kwargs, self.claim.lease.epoch
-        await self.channel.open(self.claim, elsewhere=self.whole)
+        repeats = has_begun and self.claim.clean
+        await self.channel.open(self.claim, elsewhere=self.whole, repeats=repeats)
         publish = partial(self.channel.publish, epoch)
-        repeats = self.claim.resumes and self.claim.clean
         if kwargs.get("protocol"):
             from handler.runs.protocol_run import run_protocol
 

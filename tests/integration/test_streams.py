@@ -64,9 +64,12 @@ def deployment(engine: Engine) -> Deployment:
     return Deployment(engine, settings)
 
 
+CREATE = {"if_not_exists": "create"}
+
+
 def start(process: InLambda, thread_id: str, **fields: Any) -> Response:
     """POST …/runs/stream."""
-    body = {"assistant_id": "talk", "input": HI, "if_not_exists": "create", **fields}
+    body = {"assistant_id": "talk", "input": HI, **CREATE, **fields}
     return process.call(Request("POST", f"/threads/{thread_id}/runs/stream", headers=named({}), body=body))
 
 
@@ -135,9 +138,9 @@ def test_a_slice_that_was_lost_on_its_way_is_sent_again(deployment: Deployment) 
     seen = list(events_of(first.text))
     process.quiet()
     other = deployment.process()
-    again = list(events_of(go_on(other, first, seen[1].id).text))
-    assert [one.data["done"] for one in again] == list(range(1, 11))
-    assert again[: len(seen) - 2] == seen[2:]
+    again = list(events_of(go_on(other, first, seen[0].id).text))
+    assert [one.data.get("done") for one in again] == [None, *range(1, 11)]
+    assert again[: len(seen) - 1] == seen[1:]
 
 
 def test_a_client_that_has_no_id_goes_on_where_its_slice_ended(deployment: Deployment) -> None:
@@ -196,11 +199,28 @@ def test_where_the_sandbox_freezes_the_run_drains_and_a_worker_streams_on(deploy
     driven = worker.services.loop.submit(attending)
     events = [event for one in to_the_end(deployment.process(), first) for event in one]
     driven.result(30)
-    assert [one.event for one in events] == ["metadata"] + ["values"] * 13
-    assert [one.data.get("done") for one in events[1:]] == [None, *range(1, 13)]
+    assert events[0].event == "metadata"
+    assert [one.data.get("done") for one in events if one.event == "values"] == [None, *range(1, 13)]
     ids = [EventId.parse(one.id or "") or BEFORE_ALL for one in events]
     assert ids == sorted(ids)
     assert len({place.epoch for place in ids}) == 2
+
+
+def test_a_run_that_is_handed_on_before_it_has_begun_streams_all_its_values(deployment: Deployment) -> None:
+    process = deployment.process(held=False)
+    worker = deployment.process()
+    thread_id = str(uuid.uuid4())
+    body = {"assistant_id": "long", "input": {"steps": 2, "seconds": 0.0}, "stream_mode": ["values"]}
+    request = Request("POST", f"/threads/{thread_id}/runs/stream", headers={"Prefer": "wait=0"}, body=body | CREATE)
+    first = process.call(request)
+    process.quiet()
+    run_id = process.runs(thread_id)[0]["run_id"]
+    worker.services.loop.submit(worker.services.attendant.attend("default", thread_id, run_id, 60)).result(30)
+    events = [event for one in to_the_end(deployment.process(), first) for event in one]
+    (run,) = process.runs(thread_id)
+    assert (run["status"], run["handoffs"]) == ("success", 1)
+    assert events[0].event == "metadata"
+    assert [one.data.get("done") for one in events if one.event == "values"] == [None, 1, 2]
 
 
 def test_a_background_run_stores_events_only_once_somebody_follows_it(deployment: Deployment, tmp_path: Path) -> None:

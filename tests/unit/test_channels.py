@@ -150,12 +150,16 @@ async def test_a_follower_elsewhere_is_seen_after_a_while(monkeypatch: pytest.Mo
     assert store.names == ["updates"]
 
 
-async def test_metadata_tell_of_each_attempt_but_not_of_a_hand_off() -> None:
+async def test_metadata_tell_of_each_attempt_but_not_of_a_hand_off_of_what_had_begun() -> None:
     handed_on, taken_over = claim(200, 2, stream=True), claim(300, 3, clean=False, stream=True)
-    for claimed, names in ((handed_on, ["values"]), (taken_over, ["metadata", "values"])):
+    for claimed, repeats, names in (
+        (handed_on, True, ["values"]),
+        (handed_on, False, ["metadata", "values"]),
+        (taken_over, False, ["metadata", "values"]),
+    ):
         store = Kept()
         channel = channel_of(store, claimed)
-        await channel.open(claimed, elsewhere=True)
+        await channel.open(claimed, elsewhere=True, repeats=repeats)
         channel.publish(claimed.lease.epoch, "values", {})
         await finished(channel, claimed.lease.epoch)
         assert store.names == names
