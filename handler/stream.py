@@ -11,4 +11,5 @@ from handler.telemetry import configure_logging, flush_exporters
 
 services = build_services()
 configure_logging(services.settings.service_name, services.settings.log_level)
-app = FromWebAdapter(serve(services), before_end=flush_exporters)
+services.hold.start()
+app = FromWebAdapter(serve(services), services.hold, flush_exporters)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,14 +117,20 @@ def sandbox(
     environment: Mapping[str, str],
     handler: str = "handler.main.handler",
     timeout_seconds: int = 30,
+    client: Sequence[str] = ("-m", "awslambdaric"),
 ) -> Iterator[Sandbox]:
-    """Start a sandbox of the artefact; it is ready to be invoked, and cold."""
+    """Start a sandbox of the artefact; it is ready to be invoked, and cold; by `client` Python calls the handler."""
     port, runtime_port = free_ports(2)
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
         runtime = Path(folder) / "runtime"
         link_runtime(runtime)
+        # -S: without the site-packages of the interpreter, so that what the artefact lacks is missed.
+        python = Path(folder) / "bin" / "python3"
+        python.parent.mkdir()
+        python.write_text(f'#!/bin/sh\nexec {interpreter()} -S "$@"\n')
+        python.chmod(0o755)
         variables = {
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
             "HOME": folder,
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
@@ -133,13 +139,13 @@ def sandbox(
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_seconds),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "LAMBDA_TASK_ROOT": str(artefact),
+            "LAMBDA_RUNTIME_DIR": str(runtime),
             "PYTHONPATH": f"{artefact}{os.pathsep}{runtime}",
             **environment,
         }
         command = [str(emulator()), "--runtime-api-address", f"127.0.0.1:{runtime_port}"]
         command += ["--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
-        # -S: without the site-packages of the interpreter, so that what the artefact lacks is missed.
-        command += [interpreter(), "-S", "-m", "awslambdaric", handler]
+        command += [str(python), *client, handler]
         log = Path(folder) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -18,13 +18,13 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
-from handler.api.gateway import spent_s
+from handler.api.invocation import bounds_of, buffered
 from handler.api.schemas import RunBody
 from handler.api.services import Services
 from handler.api.starts import admit
-from handler.api.waits import HEARTBEAT_S, Preferences, forget, note_presence, run_path, window_of
+from handler.api.waits import HEARTBEAT_S, Preferences, forget, note_presence, run_path
 from handler.domain.events import BEFORE_ALL, Event, EventId
-from handler.domain.models import Caller, CancelAction, JsonObject, Run, to_ms
+from handler.domain.models import Caller, CancelAction, JsonObject, Run
 from handler.runs.admission import Admitted
 from handler.runs.encoding import encode
 from handler.runs.follower import Follower
@@ -37,9 +37,6 @@ PLACE_MARK = "~"
 
 SILENT_SLICES = 3
 """How many slices in a row may be empty."""
-
-CLOSING_MARGIN_S = 10.0
-"""How long before the platform ends an invocation its stream is closed, in seconds; at most a tenth of its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,34 +89,20 @@ async def streamed(
     request: Request, services: Services, run: Run, asked: Asked, admitted: Admitted | None = None
 ) -> Response:
     """The stream of a run; with `admitted` the run is driven here."""
-    context = request.scope.get("aws.context")
-    preferences = Preferences.of(request)
-    if context is None and preferences.wait_s is None:
-        limit_s = services.settings.function_timeout_seconds if "aws.event" in request.scope else None
-        following = services.streams.follow(run, asked.after, admitted, asks=not asked.goes_on, limit_s=limit_s)
-        follower = await services.loop.run(following)
-        body = live(services, follower, asked, limit_s)
-        headers = headers_of(run, replace(asked, goes_on=False))
-        return StreamingResponse(body, media_type=MEDIA_TYPE, headers=headers)
-    settings = services.settings
-    longest_s = settings.stream_slice_seconds
-    window_s = longest_s if preferences.wait_s is None else min(preferences.wait_s, longest_s)
-    limit_s = None
-    if context is not None:
-        window_s = slice_window(request, services, window_s)
-        limit_s = context.get_remaining_time_in_millis() / 1000 if services.hold.active else window_s
+    wait_s = Preferences.of(request).wait_s
+    in_slices = buffered(request) or wait_s is not None
+    longest_s = services.settings.stream_slice_seconds
+    asked_s = min(longest_s, longest_s if wait_s is None else wait_s) if in_slices else None
+    bounds = bounds_of(request, services, asked_s)
     following = services.streams.follow(
-        run, asked.after, admitted, asks=not asked.goes_on, window_s=window_s, limit_s=limit_s
+        run, asked.after, admitted, asks=not asked.goes_on, window_s=bounds.window_s, limit_s=bounds.limit_s
     )
     follower = await services.loop.run(following)
-    return await slice_of(services, follower, asked, window_s)
-
-
-def slice_window(request: Request, services: Services, longest_s: float) -> float:
-    """For how long an answer behind a gateway that buffers may be filled, in seconds."""
-    remaining_s = request.scope["aws.context"].get_remaining_time_in_millis() / 1000
-    spent = spent_s(request.scope.get("aws.event") or {}, to_ms(services.clock()))
-    return window_of(services.settings.gateway_timeout_seconds, remaining_s, longest_s, spent)
+    if in_slices and bounds.window_s is not None:
+        return await slice_of(services, follower, asked, bounds.window_s)
+    body = live(services, follower, asked, bounds.window_s)
+    headers = headers_of(run, replace(asked, goes_on=False))
+    return StreamingResponse(body, media_type=MEDIA_TYPE, headers=headers)
 
 
 def headers_of(run: Run, asked: Asked) -> dict[str, str]:
@@ -154,15 +137,13 @@ def failure(follower: Follower, error: JsonObject) -> bytes:
     return line_of("error", encode(error), EventId(follower.at.epoch, follower.at.number + 1))
 
 
-async def live(services: Services, follower: Follower, asked: Asked, limit_s: float | None) -> AsyncIterator[bytes]:
+async def live(services: Services, follower: Follower, asked: Asked, window_s: float | None) -> AsyncIterator[bytes]:
     """The events as they come, and a comment where none comes for a while.
 
-    A hang-up may cancel the run. Where it does not, or where the platform's time is over, whoever followed may come
-    back elsewhere.
+    A hang-up may cancel the run. Where it does not, or where the window closes, whoever followed may come back.
     """
     loop = asyncio.get_running_loop()
-    margin_s = 0.0 if limit_s is None else min(CLOSING_MARGIN_S, limit_s / 10)
-    closes = None if limit_s is None else loop.time() + limit_s - margin_s
+    closes = None if window_s is None else loop.time() + window_s
     cancels = asked.cancels
     try:
         while follower.ended is None:

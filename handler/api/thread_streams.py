@@ -22,9 +22,10 @@ from handler.api.answers import encode
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.dialects import sdk_version
+from handler.api.invocation import bounds_of, buffered
 from handler.api.schemas import EventStreamBody
 from handler.api.services import Services, TheServices
-from handler.api.sse import CLOSING_MARGIN_S, HEARTBEAT, MEDIA_TYPE, carried, line_of, slice_window
+from handler.api.sse import HEARTBEAT, MEDIA_TYPE, carried, line_of
 from handler.api.threads import thread_of
 from handler.api.waits import HEARTBEAT_S
 from handler.api.web_adapter import CutOff
@@ -63,7 +64,7 @@ async def stream_thread(thread_id: str, request: Request, caller: TheCaller, ser
     """Follow the runs of a thread, whoever starts them, from the event in Last-Event-ID on, or from now on."""
     modes = modes_of(request)
     thread = await thread_of(services, caller, thread_id)
-    if "aws.context" in request.scope:
+    if buffered(request):
         raise NotSupported(f"GET /threads/{{thread_id}}/stream {BUFFERED}")
     given = request.headers.get("last-event-id")
     after = EventId.parse("-1" if given == "-" else given or "")
@@ -83,13 +84,12 @@ async def stream_events(
     subscription = subscribed(body)
     async with in_order():
         thread = await thread_of(services, caller, thread_id)
-    buffered = "aws.context" in request.scope
-    if buffered and sdk_version(request.headers.get("user-agent", "")) is not None:
+    if buffered(request) and sdk_version(request.headers.get("user-agent", "")) is not None:
         raise NotSupported(f"POST /threads/{{thread_id}}/stream/events {BUFFERED}")
     since = told_since(services, (body.since or 0) // SEQS_PER_MS + EPOCH_ZERO)
     render = of_protocol(subscription)
-    if buffered:
-        window_s = slice_window(request, services, services.settings.stream_slice_seconds)
+    if buffered(request):
+        window_s = bounds_of(request, services, services.settings.stream_slice_seconds).window_s or 0.0
         return await whole(services, thread, since, render, window_s)
     return streamed_live(request, services, thread, BEFORE_ALL, since, render)
 
@@ -183,9 +183,9 @@ def streamed_live(
     request: Request, services: Services, thread: Thread, after: EventId | None, since: datetime, render: Render
 ) -> Response:
     """A stream that stays open; where the platform bounds an invocation, it breaks off before that."""
-    limit_s = services.settings.function_timeout_seconds if "aws.event" in request.scope else None
+    window_s = bounds_of(request, services, None).window_s
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    body = live(services, follower_of(services, thread), after, since, render, limit_s)
+    body = live(services, follower_of(services, thread), after, since, render, window_s)
     return StreamingResponse(body, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -195,14 +195,14 @@ async def live(
     after: EventId | None,
     since: datetime,
     render: Render,
-    limit_s: float | None,
+    window_s: float | None,
 ) -> AsyncIterator[bytes]:
     """What happens on the thread as it happens, and a comment where nothing does for a while.
 
     The Python SDK takes a stream that is closed in good order for the end, and comes back to one that breaks off.
     """
     loop = asyncio.get_running_loop()
-    closes = None if limit_s is None else loop.time() + limit_s - min(CLOSING_MARGIN_S, limit_s / 10)
+    closes = None if window_s is None else loop.time() + window_s
     quiet_since = loop.time()
     try:
         await services.loop.run(follower.begin(after, since))

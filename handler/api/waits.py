@@ -11,8 +11,9 @@ from starlette.responses import StreamingResponse
 
 from handler.api.answers import encode, error_answer, status_of
 from handler.api.dialects import still_running
-from handler.api.gateway import spent_s
+from handler.api.invocation import bounds_of, buffered
 from handler.api.services import Services
+from handler.api.web_adapter import CutOff
 from handler.domain.models import CancelAction, Run, to_ms
 from handler.errors import ServiceError
 from handler.runs.admission import Admitted
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
 """How often a waiting connection is shown to be alive, in seconds."""
-
-WINDOW_MARGIN_S = 4.0
-"""How long before the gateway gives up a wait is answered, in seconds; at most a fifth of its time."""
 
 COMPRESS_FROM_BYTES = 16_384
 """Smaller results are not worth compressing."""
@@ -63,20 +61,14 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
     """The run's result, or the answer that tells where it will be."""
     preferences = Preferences.of(request)
     headers = {**run_headers(run), **preferences.applied}
-    context = request.scope.get("aws.context")
-    if context is None and preferences.wait_s is None:
-        following = services.loop.submit(services.waiter.follow(run, admitted))
+    bounds = bounds_of(request, services, preferences.wait_s)
+    follow = services.waiter.follow(run, admitted, window_s=bounds.window_s, limit_s=bounds.limit_s)
+    if not buffered(request) and preferences.wait_s is None:
+        following = services.loop.submit(follow)
         cancels = admitted is not None and run.kwargs.get("on_disconnect") == "cancel"
         body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels, joins=admitted is None)
         return StreamingResponse(body, media_type="application/json", headers=headers)
-    window_s, limit_s = preferences.wait_s, None
-    if context is not None:
-        limit_s = context.get_remaining_time_in_millis() / 1000
-        spent = spent_s(request.scope.get("aws.event") or {}, to_ms(services.clock()))
-        window_s = window_of(services.settings.gateway_timeout_seconds, limit_s, preferences.wait_s, spent)
-        if not services.hold.active:
-            limit_s = window_s
-    result = await services.loop.run(services.waiter.follow(run, admitted, window_s=window_s, limit_s=limit_s))
+    result = await services.loop.run(follow)
     if result is None:
         log.info("window closed", extra={"thread_id": run.thread_id, "run_id": run.run_id})
         dialect = services.settings.python_sdk_dialect
@@ -111,16 +103,9 @@ async def note_presence(request: Request, services: Services, run: Run) -> None:
 def present_until_ms(request: Request, services: Services) -> int | None:
     """Until when a waiter counts as present that asks now; None where a hang-up is seen as such."""
     settings = services.settings
-    if "aws.context" not in request.scope and Preferences.of(request).wait_s is None:
+    if not buffered(request) and Preferences.of(request).wait_s is None:
         return None
     return to_ms(services.clock()) + int((settings.gateway_timeout_seconds + settings.presence_grace_seconds) * 1000)
-
-
-def window_of(gateway_s: float, remaining_s: float, asked_s: float | None, spent_s: float = 0.0) -> float:
-    """How long a request may go on to wait, in seconds; `spent_s`: for how long the gateway has waited before."""
-    margin = min(WINDOW_MARGIN_S, min(gateway_s, remaining_s) / 5)
-    window = max(min(gateway_s - spent_s, remaining_s) - margin, 0.0)
-    return window if asked_s is None else min(window, asked_s)
 
 
 def run_path(run: Run) -> str:
@@ -153,7 +138,7 @@ def result_answer(request: Request, services: Services, ended: Ended, headers: d
 async def heartbeats(
     services: Services, run: Run, ended: "asyncio.Future[Ended | None]", *, cancels: bool, joins: bool
 ) -> AsyncIterator[bytes]:
-    """A newline every few seconds until the run has ended, then its result.
+    """A newline every few seconds until the run has ended, then its result; cut off where the window closes first.
 
     A hang-up may cancel the run; one who only joined it is no longer told of it.
     """
@@ -168,7 +153,9 @@ async def heartbeats(
         except ServiceError as error:
             yield encode({"__error__": {"error": type(error).__name__, "message": f"{status_of(error)}: {error}"}})
             return
-        yield encode(result.body if result else None)
+        if result is None:
+            raise CutOff
+        yield encode(result.body)
         await forget(services, run)
     finally:
         if not ended.done() and cancels:

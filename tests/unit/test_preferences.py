@@ -3,7 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from handler.api.waits import Preferences, window_of
+from handler.api.invocation import window_of
+from handler.api.waits import Preferences
 
 
 def preferred(header: bytes | None) -> Preferences:
