@@ -270,6 +270,8 @@ class Claim:
     """Whether the last holder let go in good order; otherwise the log has to be fenced before the first super-step."""
     resumes: bool = False
     """Whether an earlier driver has worked on the run, so that it goes on from the last checkpoint."""
+    handed_on: bool = False
+    """Whether that driver let go of the run, rather than losing it."""
     heads: dict[str, int] | None = None
     """Per namespace of the log the last sequence number, where this process knows it; None: it has to look."""
 

@@ -150,8 +150,11 @@ class RunStore(Protocol):
     def cancel_queued(self, run: Run, action: CancelAction, seen: Thread) -> bool:
         """Take a pending run out of the queue and end it; False if the thread has changed."""
 
-    def hand_off(self, claim: Claim) -> None:
-        """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
+    def hand_off(self, claim: Claim, *, clean: bool) -> None:
+        """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it.
+
+        `clean`: the run stopped between two super-steps, and nothing of it is still under way.
+        """
 
     def delete(self, run: Run) -> None:
         """Delete a run that has ended."""

@@ -204,7 +204,7 @@ class Drive:
         queued_ms = to_ms(self.driver.clock()) - to_ms(run.created_at)
         return {
             "queue_ms": max(queued_ms, 0) if run.attempt == 1 else None,
-            "taken_over": 1 if self.claim.resumes and not self.claim.clean else None,
+            "taken_over": 1 if self.claim.resumes and not self.claim.handed_on else None,
         }
 
     async def _end(self) -> Outcome | None:
@@ -379,7 +379,8 @@ class Drive:
         run = self.claim.run
         if self._along is not None:
             await asyncio.to_thread(self._along.store)
-        await asyncio.to_thread(self.driver.runs.hand_off, self.claim)
+        # Cut off, it may have left something behind: events that were not told, writes that are still under way.
+        await asyncio.to_thread(self.driver.runs.hand_off, self.claim, clean=self.stopped_by is None)
         log.info("run handed on", extra=self._fields)
         await asyncio.to_thread(self.driver.wakes.send, run.tenant, run.thread_id, run.run_id)
         return HandedOn(run)

@@ -128,13 +128,14 @@ def usurp_on_thread(victim: Run | None, lease: Lease, seen: Thread, successor: R
     return update(items.thread_key(tenant, thread_id), expression, " AND ".join(conditions), values)
 
 
-def hand_off(claim: Claim) -> Request:
-    """UpdateItem: let go of the lease but not of the thread; the log is in good order."""
+def hand_off(claim: Claim, *, clean: bool) -> Request:
+    """UpdateItem: let go of the lease but not of the thread; `clean`: the log is in good order."""
+    marked, values = ("SET #clean = :clean ", {":clean": {"BOOL": True}}) if clean else ("", {})
     return update(
         items.thread_key(claim.run.tenant, claim.run.thread_id),
-        "SET #clean = :clean REMOVE #owner, #until",
+        f"{marked}REMOVE #owner, #until",
         HELD,
-        {":owner": text(claim.lease.owner), ":epoch": number(claim.lease.epoch), ":clean": {"BOOL": True}},
+        {":owner": text(claim.lease.owner), ":epoch": number(claim.lease.epoch), **values},
     )
 
 

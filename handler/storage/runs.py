@@ -156,7 +156,7 @@ class DynamoDBRuns:
             handoffs=run.handoffs + int(handed_on),
             started_at=run.started_at or now,
         )
-        return Claim(run=begun, lease=lease, clean=seen.clean, resumes=run.attempt > 0)
+        return Claim(run=begun, lease=lease, clean=seen.clean, resumes=run.attempt > 0, handed_on=handed_on)
 
     def usurp(
         self, victim: Run | None, action: CancelAction, lease: Lease, seen: Thread, successor: Run | None
@@ -203,9 +203,9 @@ class DynamoDBRuns:
         key = run_key(thread.tenant, thread.thread_id, run_id)
         return dict(run_statements.run_ends(key, outcome, now))
 
-    def hand_off(self, claim: Claim) -> None:
+    def hand_off(self, claim: Claim, *, clean: bool) -> None:
         """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
-        self._held(claim, lease_statements.hand_off(claim))
+        self._held(claim, lease_statements.hand_off(claim, clean=clean))
 
     def renew(self, claim: Claim, lease: Lease) -> None:
         """Prolong the lease; LeaseLost if another has it."""

@@ -128,15 +128,16 @@ def test_on_lambda_the_lifespan_begins_with_the_first_request_and_once(engine: E
     begun: list[str] = sys.modules["langgraph_json_web"].BEGUN
     before = len(begun)
     with ThreadPoolExecutor(1) as thread:  # a thread has an event loop of its own to set, as a sandbox has
-        answers = thread.submit(requests_on_one_loop, Mangum(cast("Any", app), lifespan="off"), 3).result()
+        answers = thread.submit(requests_on_one_loop, app, 3).result()
     assert [answer["yielded"] for answer in answers] == ["from the lifespan"] * 3
     assert begun[before:] == ["begun"]
 
 
-def requests_on_one_loop(adapter: Mangum, count: int) -> list[Any]:
-    """What an adapter answers, request after request."""
+def requests_on_one_loop(app: Any, count: int) -> list[Any]:
+    """What an application answers through Mangum, request after request."""
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    asyncio.set_event_loop(loop)  # first: Mangum makes one where there is none, and leaves it open
+    adapter = Mangum(app, lifespan="off")
     try:
         answers = [adapter(cast("Any", lambda_event("/hello")), cast("Any", None)) for _ in range(count)]
         return [json.loads(answer["body"]) for answer in answers]

@@ -116,7 +116,7 @@ def in_line(world: World) -> None:
 
 def handed_on(world: World) -> None:
     """A run's driver has let go of it."""
-    world.runs.hand_off(world.claim(1))
+    world.runs.hand_off(world.claim(1), clean=True)
 
 
 def dead(world: World) -> None:
@@ -284,7 +284,7 @@ def test_of_many_who_admit_or_start_or_take_over_at_once_one_does(world: World) 
         claims = [result for result in results if isinstance(result, Claim)]
         assert len(claims) == 1
         first = claims[0].run
-        world.runs.hand_off(claims[0])
+        world.runs.hand_off(claims[0], clean=True)
         seen = world.thread
         taken = list(pool.map(lambda n: world.runs.take_over(first, Lease(f"o{n}", 900 + n, END_MS), seen), range(8)))
         assert len([claim for claim in taken if claim]) == 1
@@ -325,25 +325,27 @@ def test_who_interrupts_takes_the_place_of_all_that_wait(world: World) -> None:
     assert world.runs.settle(stopping, ended, NOW) == "R009"
 
 
-def test_a_run_taken_over_goes_on_and_counts_its_drivers(world: World) -> None:
+@pytest.mark.parametrize("clean", [True, False], ids=["in good order", "cut off"])
+def test_a_run_taken_over_goes_on_and_counts_its_drivers(world: World, clean: bool) -> None:
     claim = world.claim(1)
-    world.runs.hand_off(claim)
+    world.runs.hand_off(claim, clean=clean)
     second = world.runs.take_over(world.run(1), world.lease(), world.thread)
     assert second is not None
-    assert (second.resumes, second.clean) == (True, True)
+    assert (second.resumes, second.handed_on, second.clean) == (True, True, clean)
     assert (second.run.attempt, second.run.handoffs) == (2, 1)
     dead_at = datetime.fromtimestamp((END_MS + CLOCK_SKEW_MS + 1) / 1000, UTC)
     world.now = dead_at
     third = world.runs.take_over(world.run(1), world.lease(), world.thread)
     assert third is not None
-    assert (third.resumes, third.clean, third.run.attempt, third.run.handoffs) == (True, False, 3, 1)
+    assert (third.resumes, third.handed_on, third.clean) == (True, False, False)
+    assert (third.run.attempt, third.run.handoffs) == (3, 1)
     assert world.run(1).attempt == 3
 
 
 SUPERSEDED: dict[str, Callable[[World, Claim], Any]] = {
     "renew": lambda world, claim: world.runs.renew(claim, replace(claim.lease, until_ms=END_MS * 2)),
     "settle": lambda world, claim: world.runs.settle(claim, DONE, LATER),
-    "hand off": lambda world, claim: world.runs.hand_off(claim),
+    "hand off": lambda world, claim: world.runs.hand_off(claim, clean=True),
 }
 
 
@@ -441,7 +443,7 @@ def test_a_takeover_whose_response_was_lost_is_recognised(losing: World) -> None
 
 def test_a_hand_off_whose_response_was_lost_is_recognised(losing: World) -> None:
     claim = losing.claim(1)
-    assert repeated(lambda: losing.runs.hand_off(claim), losing) is None
+    assert repeated(lambda: losing.runs.hand_off(claim, clean=True), losing) is None
 
 
 @pytest.mark.parametrize("waiting", [0, 2])

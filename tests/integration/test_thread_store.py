@@ -160,7 +160,7 @@ def test_the_driver_of_a_deleted_thread_stops_and_brings_nothing_back(table: Tab
     with pytest.raises(LeaseLost):
         runs.renew(claim, claim.lease)
     with pytest.raises(LeaseLost):
-        runs.hand_off(claim)
+        runs.hand_off(claim, clean=True)
     with pytest.raises(LeaseLost):
         runs.settle(claim, Outcome(RunStatus.SUCCESS, ThreadStatus.IDLE), LATER)
     assert everything(table) == []

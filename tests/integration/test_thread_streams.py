@@ -202,9 +202,10 @@ def test_from_now_on_means_without_what_has_ended_and_with_what_comes(deployment
 def test_a_hand_off_goes_on_where_the_driver_before_has_stopped(deployment: Deployment) -> None:
     api = deployment.process()
     thread_id = fresh(api)
-    run_id = start(api, thread_id, assistant_id="long", input={"steps": 10, "seconds": TICK})
+    run_id = start(api, thread_id, assistant_id="long", input={"steps": 20, "seconds": 0.1})
     with reading(deployment.process(), thread_id) as reader:
-        drive(deployment.process(), thread_id, run_id, limit_s=4 * TICK)
+        # From 1.6 s on it is to stop between two steps, and has the time of four for it.
+        drive(deployment.process(limits=Limits(stop_margin_s=0.0)), thread_id, run_id, limit_s=2.0)
         drive(deployment.process(), thread_id, run_id)
         reader.until_ended()
     assert len({one.epoch for one in reader.ids}) == 2
@@ -213,7 +214,7 @@ def test_a_hand_off_goes_on_where_the_driver_before_has_stopped(deployment: Depl
         for one in protocol_of(reader)
         if one["method"] == "values" and not one["params"]["namespace"]
     ]
-    assert done == [None, *range(1, 11)]
+    assert done == [None, *range(1, 21)]
     statuses = [one["params"]["data"]["event"] for one in protocol_of(reader) if one["method"] == "lifecycle"]
     assert statuses == ["running", "completed"]
 

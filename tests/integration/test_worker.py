@@ -443,7 +443,7 @@ def test_run_whose_last_allowed_driver_lives_is_no_error(functions: Lambda, clie
 def test_hand_offs_are_no_deaths_but_are_capped_too(functions: Lambda, client: httpx.Client, thread: str) -> None:
     run_id = start(client, thread)
     for _ in range(MAX_HANDOFFS + 1):
-        functions.services.runs.hand_off(functions.claim(thread, run_id))
+        functions.services.runs.hand_off(functions.claim(thread, run_id), clean=True)
     assert functions.run(thread, run_id).handoffs == MAX_HANDOFFS
     functions.pump()
     run = functions.run(thread, run_id)

@@ -46,7 +46,7 @@ CONDITIONAL: dict[str, Callable[[], Request]] = {
     "usurp before others": lambda: lease_statements.usurp_on_thread(RUN, LEASE, WAITED_FOR, RUN),
     "usurp the queue": lambda: lease_statements.usurp_on_thread(None, LEASE, WAITED_FOR, RUN),
     "cancel_queued": lambda: queue_statements.cancel_queued_on_thread(RUN, WAITED_FOR),
-    "hand_off": lambda: lease_statements.hand_off(CLAIM),
+    "hand_off": lambda: lease_statements.hand_off(CLAIM, clean=True),
     "settle undone": lambda: lease_statements.settle_on_thread(CLAIM, UNDONE, LATER, queued=False),
     "start": lambda: queue_statements.start_on_thread(RUN, LEASE, SEEN),
     "take_over": lambda: lease_statements.take_over_on_thread(RUN, LEASE, SEEN, 100_000),
