@@ -135,7 +135,7 @@ async def starting(services: Services, thread: Thread | None, params: JsonObject
     if isinstance(configurable, dict) and configurable.get("checkpoint_id") is not None:
         given["checkpoint_id"] = configurable["checkpoint_id"]
     value = params.get("input")
-    if value is not None and thread is not None and await interrupts_of(services, thread):
+    if value is not None and thread is not None and await asks(services, thread):
         return {**given, "command": {"resume": value}}
     return {**given, "input": value}
 
@@ -181,6 +181,14 @@ async def settled(services: Services, caller: Caller, thread: Thread) -> Thread:
         await asyncio.sleep(LOOK_S)
         thread = await thread_of(services, caller, thread.thread_id)
     return thread
+
+
+async def asks(services: Services, thread: Thread) -> bool:
+    """Whether a thread stands at an interrupt, or will once its run has ended, which has told of one."""
+    if thread.active_run is None:
+        return bool(await interrupts_of(services, thread))
+    run = await services.offload(services.runs.get, thread.tenant, thread.thread_id, thread.active_run)
+    return run is not None and await services.loop.run(services.streams.has_asked(run))
 
 
 async def interrupts_of(services: Services, thread: Thread) -> frozenset[str]:

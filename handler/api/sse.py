@@ -157,8 +157,8 @@ def failure(follower: Follower, error: JsonObject) -> bytes:
 async def live(services: Services, follower: Follower, asked: Asked, limit_s: float | None) -> AsyncIterator[bytes]:
     """The events as they come, and a comment where none comes for a while.
 
-    A hang-up may cancel the run. Where it does not, or where the platform's time is over, whoever followed may come
-    back elsewhere.
+    A hang-up may cancel the run, unless it has told of an interrupt. Where no hang-up does, or where the platform's
+    time is over, whoever followed may come back elsewhere.
     """
     loop = asyncio.get_running_loop()
     margin_s = 0.0 if limit_s is None else min(CLOSING_MARGIN_S, limit_s / 10)
@@ -180,7 +180,8 @@ async def live(services: Services, follower: Follower, asked: Asked, limit_s: fl
     finally:
         ended = follower.ended is not None
         services.loop.submit(follower.leave(keep=not ended and not cancels))
-        if cancels and not ended:
+        # One that has asked a human ends by itself, and would lose its question if it were stopped before that.
+        if cancels and not ended and not follower.asked:
             services.loop.submit(services.cancellation.cancel(follower.run, CancelAction.INTERRUPT))
 
 

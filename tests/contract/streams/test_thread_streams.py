@@ -1,6 +1,7 @@
 """Streams of whole threads with something on every channel, and runs of other clients behind the last event seen."""
 
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -85,6 +86,18 @@ def test_of_two_interrupts_the_one_that_is_left_waits_for_its_answer(api: httpx.
     done(api, thread_id, "input.respond", {"interrupt_id": second, "response": "c"})
     settle(api, thread_id)
     assert read(api, f"/threads/{thread_id}")["values"] == {"answers": ["left a", "right c", "last"]}
+
+
+def test_the_input_of_a_run_answers_the_interrupt_that_its_thread_was_just_told_of(
+    api: httpx.Client, thread_id: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    start(api, thread_id, assistant_id="pair", input={"until": str(gate)})
+    events(api, thread_id, lambda found: found[-1]["method"] == "input.requested")
+    start(api, thread_id, assistant_id="pair", input="yes")  # the run that asks has not ended
+    gate.touch()
+    settle(api, thread_id)
+    assert read(api, f"/threads/{thread_id}")["values"]["answers"] == ["left yes", "right came", "last"]
 
 
 def test_two_interrupts_are_answered_by_one_command(api: httpx.Client, thread_id: str) -> None:
