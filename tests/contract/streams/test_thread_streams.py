@@ -34,6 +34,18 @@ def test_a_model_is_told_token_by_token_and_custom_data_as_they_were_written(tol
     assert "".join(one["delta"].get("text", "") for one in spoken).startswith("well said indeed")
 
 
+def test_a_tool_is_told_to_start_what_it_tells_meanwhile_and_to_end(api: httpx.Client, thread_id: str) -> None:
+    start(api, thread_id, assistant_id="tooled", input={"messages": [{"role": "user", "content": "search oslo"}]})
+    found = [one["params"] for one in events(api, thread_id, ends(1)) if one["method"] == "tools"]
+    assert all(params["namespace"] == [] for params in found)
+    begun, *deltas, ended = [params["data"] for params in found]
+    call = {"tool_call_id": "call-1"}
+    assert begun == {"event": "tool-started", "tool_name": "search", "input": {"query": "oslo"}, **call}
+    assert deltas == [{"event": "tool-output-delta", "delta": delta, **call} for delta in ("a fjord, ", "a ski jump")]
+    assert (ended["event"], ended["tool_call_id"]) == ("tool-finished", "call-1")
+    assert ended["output"]["content"] == "oslo has a fjord, a ski jump"
+
+
 def test_a_failing_node_is_told_after_what_came_before_it(api: httpx.Client, thread_id: str) -> None:
     start(api, thread_id, assistant_id="talk", input={**HI, "fail": True})
     found = events(api, thread_id, ends(1))

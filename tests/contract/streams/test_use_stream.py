@@ -74,6 +74,14 @@ def test_a_page_that_is_loaded_anew_while_a_run_goes_on_shows_all_of_it_and_star
     assert one["status"] == "success"
 
 
+@EACH
+def test_a_page_shows_what_tools_were_called_with_and_what_came_of_it(package: str, show: Show) -> None:
+    found, refused = show(package, "tooled")
+    assert found == ["search", {"query": "oslo"}, "oslo has a fjord, a ski jump"]
+    assert refused[:2] == ["refuse", {"query": "oslo"}]
+    assert "oslo is secret" in refused[2]
+
+
 ONE, TWO = ["one", "You said: one (turn 1)"], ["two", "You said: two (turn 2)"]
 
 

@@ -164,6 +164,20 @@ const scenarios = {
     return out;
   },
 
+  /** Tools are called; each hook has its own words for that. */
+  async tooled() {
+    const out = [];
+    await open("tooled", null);
+    for (const content of ["search oslo", "refuse oslo"]) {
+      await say(content);
+      await settled("the tool has ended", () => stream.toolCalls.length > out.length && stream.messages.at(-1).type === "tool");
+      const { call, name, input, result, output } = stream.toolCalls.at(-1);
+      out.push(call ? [call.name, call.args, textOf(result)] : [name, input, output]);
+    }
+    await close();
+    return out;
+  },
+
   /** A page that is gone in the midst of a run, which waits for a file. */
   async left() {
     await open("log", null);
