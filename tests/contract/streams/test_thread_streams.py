@@ -112,6 +112,21 @@ def test_the_input_of_a_run_answers_the_interrupt_that_its_thread_was_just_told_
     assert read(api, f"/threads/{thread_id}")["values"]["answers"] == ["left yes", "right came", "last"]
 
 
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+def test_the_input_of_a_run_that_takes_the_place_of_one_that_asks_is_no_answer(
+    strategy: str, api: httpx.Client, thread_id: str, tmp_path: Path
+) -> None:
+    gate, open_gate = tmp_path / "gate", tmp_path / "open"
+    open_gate.touch()
+    start(api, thread_id, assistant_id="pair", input={"until": str(gate)})
+    events(api, thread_id, lambda found: found[-1]["method"] == "input.requested")
+    start(api, thread_id, assistant_id="pair", input={"until": str(open_gate)}, multitaskStrategy=strategy)
+    settle(api, thread_id, "interrupted")
+    gate.touch()
+    assert read(api, f"/threads/{thread_id}")["values"]["until"] == str(open_gate)
+    assert len(waiting(api, thread_id)) == 1
+
+
 def test_two_interrupts_are_answered_by_one_command(api: httpx.Client, thread_id: str) -> None:
     start(api, thread_id, assistant_id="pair", input={})
     settle(api, thread_id, "interrupted")
