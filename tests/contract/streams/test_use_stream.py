@@ -49,9 +49,9 @@ def test_a_page_shows_tokens_an_interrupt_an_error_and_the_conversation_when_it_
     assert show(package, "conversation") == {
         "tokens": True,
         "messages": ["ai:bye", *subgraphs, "ai:well said indeed", "human:hi"],
-        "notes": ["spoken", "spoken", "looked", "asked no", "closed"],
+        "notes": ["spoken", "spoken", "looked", "asked yes", "closed"],
         "interrupt": "sure?",
-        "answered": [["asked yes", "closed"], None],
+        "answered": None,
         "error": "lost for words",
         "reopened": True,
     }
