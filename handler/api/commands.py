@@ -20,6 +20,7 @@ from handler.api.threads import thread_of
 from handler.domain.models import Caller, JsonObject, Run, Thread
 from handler.domain.status import ThreadStatus
 from handler.errors import BadRequest, Conflict, Invalid, NotFound, NotSupported, ServiceError
+from handler.runs.admission import MultitaskStrategy
 
 router = APIRouter(tags=["threads"])
 
@@ -135,7 +136,8 @@ async def starting(services: Services, thread: Thread | None, params: JsonObject
     if isinstance(configurable, dict) and configurable.get("checkpoint_id") is not None:
         given["checkpoint_id"] = configurable["checkpoint_id"]
     value = params.get("input")
-    if value is not None and thread is not None and await interrupts_of(services, thread):
+    waits = given["multitask_strategy"] in (None, MultitaskStrategy.ENQUEUE)
+    if value is not None and thread is not None and await asks(services, thread, waits=waits):
         return {**given, "command": {"resume": value}}
     return {**given, "input": value}
 
@@ -181,6 +183,16 @@ async def settled(services: Services, caller: Caller, thread: Thread) -> Thread:
         await asyncio.sleep(LOOK_S)
         thread = await thread_of(services, caller, thread.thread_id)
     return thread
+
+
+async def asks(services: Services, thread: Thread, *, waits: bool) -> bool:
+    """Whether a thread stands at an interrupt, or will at the end of its run for one who `waits`: it has told of it."""
+    if thread.active_run is None:
+        return bool(await interrupts_of(services, thread))
+    if not waits:
+        return False
+    run = await services.offload(services.runs.get, thread.tenant, thread.thread_id, thread.active_run)
+    return run is not None and await services.loop.run(services.streams.has_asked(run))
 
 
 async def interrupts_of(services: Services, thread: Thread) -> frozenset[str]:

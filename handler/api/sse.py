@@ -140,7 +140,8 @@ def failure(follower: Follower, error: JsonObject) -> bytes:
 async def live(services: Services, follower: Follower, asked: Asked, window_s: float | None) -> AsyncIterator[bytes]:
     """The events as they come, and a comment where none comes for a while.
 
-    A hang-up may cancel the run. Where it does not, or where the window closes, whoever followed may come back.
+    A hang-up may cancel the run, unless it has told of an interrupt. Where no hang-up does, or where the window closes,
+    whoever followed may come back elsewhere.
     """
     loop = asyncio.get_running_loop()
     closes = None if window_s is None else loop.time() + window_s
@@ -161,7 +162,8 @@ async def live(services: Services, follower: Follower, asked: Asked, window_s: f
     finally:
         ended = follower.ended is not None
         services.loop.submit(follower.leave(keep=not ended and not cancels))
-        if cancels and not ended:
+        # One that has asked a human ends by itself, and would lose its question if it were stopped before that.
+        if cancels and not ended and not follower.asked:
             services.loop.submit(services.cancellation.cancel(follower.run, CancelAction.INTERRUPT))
 
 

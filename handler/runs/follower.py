@@ -13,6 +13,7 @@ from handler.errors import RunNotFound, ServiceError, StorageUnavailable
 from handler.runs.admission import Admitted
 from handler.runs.channels import Channel, Channels
 from handler.runs.driver import Ended
+from handler.runs.outcome import tells_of_interrupt
 from handler.runs.waiter import FIRST_POLL_S, LAST_POLL_S, Waiter, jittered
 
 
@@ -48,6 +49,16 @@ class Streams:
             await follower.join(after, asks=asks and not run.ended)
         return follower
 
+    async def has_asked(self, run: Run) -> bool:
+        """Whether what a run has told so far, as far as it is kept, has an interrupt in it."""
+        follower = Follower(self, run, BEFORE_ALL)
+        try:
+            while not follower.asked and await follower.next(0):
+                continue
+            return follower.asked
+        finally:
+            await follower.leave(keep=False)
+
     async def has_more(self, run: Run, after: EventId) -> bool:
         """Whether a stream that was read up to an event has more to tell: events, or how its run failed."""
         if not run.ended or run.error is not None:
@@ -64,6 +75,8 @@ class Follower:
         self.run = run
         self.at = at
         """The last event that was read."""
+        self.asked = False
+        """Whether an interrupt was among the events that were read: the run ends with its super-step."""
         self.ended: Run | None = None
         """The run once all its events were read; it may be gone, then it is as it was last seen."""
         self.driving: asyncio.Task[Ended | None] | None = None
@@ -104,6 +117,7 @@ class Follower:
             found = await self._read()
             if found:
                 self.at = found[-1].id
+                self.asked = self.asked or any(map(tells_of_interrupt, found))
                 self._poll_s, self._found_nothing = FIRST_POLL_S, 0
                 return found
             if over is not None:

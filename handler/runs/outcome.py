@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
+from handler.domain.events import Event
 from handler.domain.models import JsonObject
 
 SHOWN_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError, TimeoutError)
@@ -15,6 +18,9 @@ MESSAGE_LIMIT = 10_000
 
 INTERRUPT = "__interrupt__"
 ERROR = "__error__"
+
+SHOWING_INTERRUPTS = ("values", "updates")
+"""The stream modes that tell of interrupts."""
 
 
 def describe_error(error: BaseException) -> JsonObject:
@@ -73,6 +79,17 @@ class Answer:
         if self.interrupts_alone or len(interrupts) > 1 or not isinstance(self.values, Mapping):
             return {INTERRUPT: interrupts}
         return {**self.values, INTERRUPT: interrupts}
+
+
+def tells_of_interrupt(event: Event) -> bool:
+    """Whether an event of a run's stream shows an interrupt, of the root or of a subgraph."""
+    mode, _, _ = event.name.partition("|")
+    if mode not in SHOWING_INTERRUPTS or INTERRUPT.encode() not in event.data:
+        return False
+    data = from_json(event.data)
+    if isinstance(data, dict) and data.get("type") == "event":  # the thread-wide protocol's
+        data = data["params"]["data"]
+    return isinstance(data, dict) and INTERRUPT in data
 
 
 def later_answer(state: Any, output_channels: Any) -> Any:

@@ -192,3 +192,16 @@ def test_what_becomes_of_a_run_whose_follower_hangs_up(
         later = joined(api, last_run(api, thread_id), first.id)
         assert later[-1].data["entries"] == ["e-0", "e-1"]
         assert [one.event for one in later] == ["values"] * 4
+
+
+def test_a_run_that_has_asked_keeps_its_question_when_its_follower_hangs_up(
+    api: httpx.Client, thread_id: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    body = {"assistant_id": "pair", "input": {"until": str(gate)}, "stream_mode": "updates"}
+    with api.stream("POST", f"/threads/{thread_id}/runs/stream", json=body) as response:
+        next(text for text in response.iter_text() if "__interrupt__" in text)
+    gate.touch()
+    until(lambda: bool(last_run(api, thread_id)["status"] == "success"), "the run ends where it has asked")
+    (asked,) = api.get(f"/threads/{thread_id}").json()["interrupts"].values()
+    assert [one["value"] for one in asked] == ["left?"]

@@ -1,6 +1,7 @@
 """Streams of whole threads with something on every channel, and runs of other clients behind the last event seen."""
 
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -31,6 +32,18 @@ def test_a_model_is_told_token_by_token_and_custom_data_as_they_were_written(tol
     assert {"payload": {"progress": "thinking"}} in [params["data"] for params in root]
     spoken = [params["data"] for params in root if "event" in params["data"] and "delta" in params["data"]]
     assert "".join(one["delta"].get("text", "") for one in spoken).startswith("well said indeed")
+
+
+def test_a_tool_is_told_to_start_what_it_tells_meanwhile_and_to_end(api: httpx.Client, thread_id: str) -> None:
+    start(api, thread_id, assistant_id="tooled", input={"messages": [{"role": "user", "content": "search oslo"}]})
+    found = [one["params"] for one in events(api, thread_id, ends(1)) if one["method"] == "tools"]
+    assert all(params["namespace"] == [] for params in found)
+    begun, *deltas, ended = [params["data"] for params in found]
+    call = {"tool_call_id": "call-1"}
+    assert begun == {"event": "tool-started", "tool_name": "search", "input": {"query": "oslo"}, **call}
+    assert deltas == [{"event": "tool-output-delta", "delta": delta, **call} for delta in ("a fjord, ", "a ski jump")]
+    assert (ended["event"], ended["tool_call_id"]) == ("tool-finished", "call-1")
+    assert ended["output"]["content"] == "oslo has a fjord, a ski jump"
 
 
 def test_a_failing_node_is_told_after_what_came_before_it(api: httpx.Client, thread_id: str) -> None:
@@ -85,6 +98,33 @@ def test_of_two_interrupts_the_one_that_is_left_waits_for_its_answer(api: httpx.
     done(api, thread_id, "input.respond", {"interrupt_id": second, "response": "c"})
     settle(api, thread_id)
     assert read(api, f"/threads/{thread_id}")["values"] == {"answers": ["left a", "right c", "last"]}
+
+
+def test_the_input_of_a_run_answers_the_interrupt_that_its_thread_was_just_told_of(
+    api: httpx.Client, thread_id: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    start(api, thread_id, assistant_id="pair", input={"until": str(gate)})
+    events(api, thread_id, lambda found: found[-1]["method"] == "input.requested")
+    start(api, thread_id, assistant_id="pair", input="yes")  # the run that asks has not ended
+    gate.touch()
+    settle(api, thread_id)
+    assert read(api, f"/threads/{thread_id}")["values"]["answers"] == ["left yes", "right came", "last"]
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+def test_the_input_of_a_run_that_takes_the_place_of_one_that_asks_is_no_answer(
+    strategy: str, api: httpx.Client, thread_id: str, tmp_path: Path
+) -> None:
+    gate, open_gate = tmp_path / "gate", tmp_path / "open"
+    open_gate.touch()
+    start(api, thread_id, assistant_id="pair", input={"until": str(gate)})
+    events(api, thread_id, lambda found: found[-1]["method"] == "input.requested")
+    start(api, thread_id, assistant_id="pair", input={"until": str(open_gate)}, multitaskStrategy=strategy)
+    settle(api, thread_id, "interrupted")
+    gate.touch()
+    assert read(api, f"/threads/{thread_id}")["values"]["until"] == str(open_gate)
+    assert len(waiting(api, thread_id)) == 1
 
 
 def test_two_interrupts_are_answered_by_one_command(api: httpx.Client, thread_id: str) -> None:

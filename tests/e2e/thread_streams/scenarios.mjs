@@ -77,6 +77,20 @@ const scenarios = {
     return { error: told.at(-1).error, last: values.at(-1).notes };
   },
 
+  async tools() {
+    const told = [];
+    for (const content of ["search oslo", "refuse oslo"]) {
+      const thread = client.threads.stream({ assistantId: "tooled" });
+      await thread.run.start({ input: { messages: [{ role: "user", content }] } });
+      const calls = new Map((await all(thread.toolCalls)).map((call) => [call.callId, call])); // it comes at its start and its end
+      for (const { name, input, output } of calls.values()) {
+        told.push({ name, input, ...(await output.then((found) => ({ output: found }), (error) => ({ error: error.message }))) });
+      }
+      await thread.close();
+    }
+    return told;
+  },
+
   async refused() {
     const thread = client.threads.stream({ assistantId: "nope" });
     try {

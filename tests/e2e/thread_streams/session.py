@@ -66,6 +66,18 @@ class Session:
         found = await self.all(messages)
         return [str(message.text) if self.synchronous else await message.text for message in found]
 
+    async def tool_calls(self) -> list[tuple[Any, ...]]:
+        """Each tool call: its name, its input, what it told meanwhile, and its output or how it failed."""
+        found = await self.all(self.stream.tool_calls)
+        return [
+            (call.name, call.input, await self.all(call.deltas), call.error or await self._output_of(call))
+            for call in found
+        ]
+
+    async def _output_of(self, call: Any) -> Any:
+        async with asyncio.timeout(WITHIN_S):
+            return await (apart(lambda: call.output) if self.synchronous else call.output)
+
     async def children(self) -> tuple[list[Any], list[list[str]]]:
         """The subgraphs, and the texts of the messages of each, which are read while it goes on."""
         found: list[Any] = []

@@ -62,6 +62,13 @@ def test_a_run_that_fails_says_why(play: Play) -> None:
     assert play("failure") == {"error": "lost for words", "last": SPOKEN[:-1]}
 
 
+def test_tool_calls_have_their_input_and_their_output_or_how_they_failed(play: Play) -> None:
+    assert play("tools") == [
+        {"name": "search", "input": {"query": "oslo"}, "output": "oslo has a fjord, a ski jump"},
+        {"name": "refuse", "input": {"query": "oslo"}, "error": "oslo is secret"},
+    ]
+
+
 def test_an_unknown_assistant_is_an_error_that_names_it(play: Play) -> None:
     assert "nope" in play("refused")
 

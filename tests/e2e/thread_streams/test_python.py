@@ -52,6 +52,11 @@ async def result(call: Any) -> Any:
     return await call if isawaitable(call) else call
 
 
+def says(text: str) -> dict[str, Any]:
+    """The input of a graph that is spoken to."""
+    return {"messages": [{"role": "user", "content": text}]}
+
+
 def steps(values: list[Any]) -> list[Any]:
     """States as they came, each once; the first is the one that the SDK finds at its beginning, whichever that is."""
     return [state for state, _ in groupby(values[1:])]
@@ -85,6 +90,23 @@ async def test_subgraphs_are_found_and_their_own_messages_followed(sdk: Any) -> 
         (child,), (texts,) = await thread.children()
         assert (child.path[0].partition(":")[0], child.status) == ("child", "completed")
         assert texts == ["found it"]
+
+
+@ours("the reference server sends none")
+async def test_a_tool_call_has_its_input_what_it_tells_meanwhile_and_its_output(sdk: Any) -> None:
+    async with opened(sdk, "tooled") as thread:
+        await thread.start(input=says("search oslo"))
+        ((name, given, deltas, output),) = await thread.tool_calls()
+    assert (name, given, deltas) == ("search", {"query": "oslo"}, ["a fjord, ", "a ski jump"])
+    assert (output["type"], output["status"], output["content"]) == ("tool", "success", "oslo has a fjord, a ski jump")
+
+
+@ours("the reference server sends none")
+async def test_a_tool_call_that_fails_says_why(sdk: Any) -> None:
+    async with opened(sdk, "tooled") as thread:
+        await thread.start(input=says("refuse oslo"))
+        ((name, given, deltas, error),) = await thread.tool_calls()
+    assert (name, given, deltas, str(error)) == ("refuse", {"query": "oslo"}, [], "oslo is secret")
 
 
 @ours("the reference server sends none")

@@ -1,6 +1,8 @@
-"""Two nodes side by side that both stop for a human; a channel of the graph's own counts its super-steps."""
+"""Two nodes side by side that stop for a human, both or one; a channel of the graph's own counts its super-steps."""
 
 import operator
+import time
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -13,6 +15,8 @@ class Pair(TypedDict, total=False):
 
     answers: Annotated[list[str], operator.add]
     note: str
+    until: str
+    """A file for whose coming the second node waits, 30 s at most, in place of asking; empty: none."""
 
 
 class Steps(StreamTransformer):
@@ -40,7 +44,12 @@ def left(state: Pair) -> Pair:
 
 
 def right(state: Pair) -> Pair:
-    """Ask the other."""
+    """Ask the other, or wait for the file."""
+    if file := state.get("until"):
+        for _ in range(1500):
+            if Path(file).exists():
+                return {"answers": ["right came"]}
+            time.sleep(0.02)
     return {"answers": [f"right {interrupt('right?')}"]}
 
 
