@@ -5,6 +5,7 @@ refused it: an owner, a place in the queue or an epoch that only this very call 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -185,6 +186,8 @@ class DynamoDBRuns:
             if successor is not None:
                 self._forget_arguments(successor, kwargs)
             return None
+        if successor is not None and action is not CancelAction.INTERRUPT and waiting_on(seen):
+            self._forget_pieces(seen, waiting_on(seen))
         run = victim or successor
         assert run is not None  # noqa: S101 - one of them is given
         stopped = replace(run, cancel=victim.cancel or action) if victim else run
@@ -194,7 +197,10 @@ class DynamoDBRuns:
         """Take a pending run out of the queue and end it; False if the thread has changed."""
         on_thread = {"Update": queue_statements.cancel_queued_on_thread(run, seen)}
         on_run = self._ends_unstarted(seen, run.run_id, action, self.clock())
-        return self._transact(run, on_thread, on_run) is ACCEPTED
+        done = self._transact(run, on_thread, on_run) is ACCEPTED
+        if done and action is not CancelAction.INTERRUPT:
+            self._forget_pieces(seen, [run.run_id])
+        return done
 
     def _ends_unstarted(self, thread: Thread, run_id: str, action: CancelAction, now: datetime) -> dict[str, Any]:
         outcome = Outcome(
@@ -281,6 +287,14 @@ class DynamoDBRuns:
         prefix = keys.payload_prefix(run.run_id)
         pieces = statements.query_prefix(run.tenant, run.thread_id, prefix, keys_only=True)
         self.table.batch_delete(list(self.table.query(pieces)))
+
+    def _forget_pieces(self, thread: Thread, run_ids: Sequence[str]) -> None:
+        """Delete the arguments of runs that went before they began; what is left of them goes with the thread."""
+        pieces = statements.query_prefix(thread.tenant, thread.thread_id, keys.PAYLOAD_PREFIX, keys_only=True)
+        gone = tuple(keys.payload_prefix(run_id) for run_id in run_ids)
+        with suppress(StorageUnavailable):  # the runs are gone all the same
+            found = [key for key in self.table.query(pieces) if key[keys.SK]["S"].startswith(gone)]
+            self.table.batch_delete(found)
 
     def _transact(
         self, run: Run | None, on_thread: dict[str, Any], *others: dict[str, Any]

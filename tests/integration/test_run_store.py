@@ -492,6 +492,33 @@ def test_large_arguments_of_a_refused_run_leave_nothing_behind(world: World) -> 
     assert everything(world.table) == before
 
 
+def pieces(world: World) -> set[str]:
+    """The runs whose arguments stand in pieces."""
+    found = [item["SK"]["S"] for item in everything(world.table)]
+    return {sk.split("#")[1] for sk in found if sk.startswith("P#")}
+
+
+@pytest.mark.parametrize(("action", "left"), [("interrupt", {"R002", "R003"}), ("rollback", {"R003"})])
+def test_large_arguments_go_with_a_run_that_another_pushes_out_of_the_queue(
+    world: World, action: str, left: set[str]
+) -> None:
+    world.claim(1)
+    assert world.runs.enqueue(large(2), where=Where.BUSY, new_thread=None) is None
+    assert world.runs.usurp(world.run(1), CancelAction(action), world.lease(), world.thread, large(3)) is not None
+    assert pieces(world) == left
+
+
+@pytest.mark.parametrize(("action", "left"), [("interrupt", {"R002", "R003"}), ("rollback", {"R003"})])
+def test_large_arguments_go_with_a_run_that_is_taken_out_of_the_queue(
+    world: World, action: str, left: set[str]
+) -> None:
+    world.claim(1)
+    for number in (2, 3):
+        assert world.runs.enqueue(large(number), where=Where.BUSY, new_thread=None) is None
+    assert world.runs.cancel_queued(world.run(2), CancelAction(action), world.thread)
+    assert pieces(world) == left
+
+
 def test_arguments_of_an_accepted_run_survive_a_lost_response(losing: World) -> None:
     run, lease = large(1), losing.lease()
     claim = losing.runs.admit(run, lease, seen=None, new_thread=None)
