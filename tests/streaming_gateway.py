@@ -85,10 +85,11 @@ class StreamingGateway:
         invocation = Invocation(0, request_id, event["httpMethod"], event["path"], time.monotonic())
         self.invocations.append(invocation)
         member.signal(signal.SIGCONT)
-        with suppress(SandboxDied):
+        try:
             member.sandbox.invoke(event, timeout=INVOCATION_S)
+        except SandboxDied:
+            over.set()
         invocation.ended = time.monotonic()
-        over.set()
         member.signal(signal.SIGSTOP)
         member.busy = False
 

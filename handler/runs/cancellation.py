@@ -45,9 +45,12 @@ class Cancellation:
         raise StorageUnavailable("the thread changes hands too often at the moment")
 
     async def cancel_named(self, thread: Thread, run_ids: Iterable[str], action: CancelAction) -> int:
-        """Stop these runs of a thread; how many there were to stop."""
+        """Stop these runs of a thread; how many there were to stop.
+
+        The one under way comes last: with its end the next one would begin.
+        """
         stopped = 0
-        for run_id in run_ids:
+        for run_id in sorted(run_ids, key=lambda run_id: run_id == thread.active_run):
             run = await asyncio.to_thread(self.runs.get, thread.tenant, thread.thread_id, run_id)
             if run is not None and await self.cancel(run, action):
                 stopped += 1
