@@ -360,6 +360,8 @@ class Scenario:
         if process.at == STEP and not process.cancel and process.number and state.handoffs and held:
             after = state._replace(thread=thread._replace(held=False, clean=True), handoffs=state.handoffs - 1)
             yield False, Process(WAKE, process.run, process.message), after
+            # Cut off in the midst of a super-step, with a write still under way; its wake-up is lost.
+            yield False, process, after._replace(thread=thread._replace(held=False))
 
     def _loaded(self, state: State, process: Process) -> Process:
         history = effective(state.log)
