@@ -121,10 +121,12 @@ class Project:
     def files(self) -> list[Path]:
         """The single files: the configuration, each `path.py:name` that it names, and the env file."""
         graphs = [entry if isinstance(entry, str) else entry["path"] for entry in self.declared["graphs"].values()]
-        auth = [self.declared["auth"]["path"]] if "path" in self.declared.get("auth", {}) else []
+        app = (self.declared.get("http") or {}).get("app")
+        embed = ((self.declared.get("store") or {}).get("index") or {}).get("embed")
+        named = [entry for entry in (*graphs, app, embed) if isinstance(entry, str)]
         env = [self.declared["env"]] if isinstance(self.declared.get("env"), str) else []
-        sources = [entry.rpartition(":")[0] for entry in graphs + auth]
-        # `package.module:name` names no file: what it is imported from is a dependency.
+        sources = [entry.rpartition(":")[0] for entry in named]
+        # `package.module:name` and `provider:model` name no file: what they are imported from is a dependency.
         files = [entry for entry in sources if "/" in entry or entry.endswith(".py")]
         return [self.config, *(self.path(entry) for entry in files + env)]
 
@@ -148,7 +150,7 @@ def fingerprint(requirements: list[str], target: Target) -> str:
     """A name that changes with whatever decides what pip installs."""
     parts = [target, sys.version if target is Target.HOST else LAMBDA_PYTHON, CONSTRAINTS.read_text()]
     parts += [Path(entry).read_text() if Path(entry).is_absolute() else entry for entry in requirements]
-    parts.append(Path(__file__).read_text())
+    parts += [Path(__file__).read_text(), "compiled" if compiler(target) else "not compiled"]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

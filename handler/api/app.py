@@ -112,8 +112,11 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
 
 async def _service_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101 - registered for nothing else
-    headers = {"Retry-After": "1"} if status_of(error) == 503 else None
-    return error_answer(status_of(error), str(error), headers)
+    status = status_of(error)
+    if status == 500:  # a graph's own failure, whose text is for its owner
+        log.error("unexpected error", extra={"error": type(error).__name__}, exc_info=error)
+        return error_answer(500, "Internal Server Error")
+    return error_answer(status, str(error), {"Retry-After": "1"} if status == 503 else None)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -39,6 +39,9 @@ FLUSH_TRIES = 3
 BATCH_BYTES = 1_000_000
 """Most bytes of a batch, but for one event that is larger."""
 
+MEMORY_BYTES = 20_000_000
+"""So many bytes of a run's events stay in memory at least, for those who follow it here, however few are stored."""
+
 LOOK_S = 1.0
 """How often a driver that nobody follows here looks whether somebody elsewhere does."""
 
@@ -67,7 +70,7 @@ class Channel:
         self.run = run
         self.store = store
         self.most_bytes = most_bytes
-        """Most bytes in memory, and most that are stored."""
+        """Most bytes that are stored."""
         self._drives: set[int] = set()
         self.ended: Run | None = None
         """The run, once it has ended here."""
@@ -121,7 +124,7 @@ class Channel:
         event = Event(EventId(self.epoch, self._number), name, encode(data))
         self._events.append(event)
         self._bytes += len(event.data)
-        while self._bytes > self.most_bytes and len(self._events) > 1:
+        while self._bytes > max(self.most_bytes, MEMORY_BYTES) and len(self._events) > 1:
             dropped = self._events.popleft()
             self._bytes -= len(dropped.data)
             self.dropped = dropped.id
@@ -267,7 +270,7 @@ class Channels:
 
     def __init__(self, store: EventStore | None, most_bytes: int) -> None:
         self.store = store if most_bytes else None
-        self.most_bytes = most_bytes or UNSTORED_BYTES
+        self.most_bytes = most_bytes
         self._channels: dict[str, Channel] = {}
         self._listeners: dict[tuple[str, str], set[Listener]] = {}
 
@@ -299,7 +302,3 @@ class Channels:
         """Forget a channel that nobody needs."""
         if channel.idle and self._channels.get(channel.run.run_id) is channel:
             del self._channels[channel.run.run_id]
-
-
-UNSTORED_BYTES = 20_000_000
-"""Most bytes of a run's events in memory where none are stored."""

@@ -90,6 +90,7 @@ def read_config(path: Path) -> GraphConfig:
         raise GraphLoadError(f"{path}: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("graphs"), dict) or not content["graphs"]:
         raise GraphLoadError(f'{path}: "graphs" must be an object with at least one graph')
+    refuse_unsupported(path, content)
     directory = path.resolve().parent
     dependencies = content.get("dependencies", [])
     if not isinstance(dependencies, list) or not all(isinstance(entry, str) for entry in dependencies):
@@ -105,6 +106,24 @@ def read_config(path: Path) -> GraphConfig:
         http=read_http(path, content.get("http")),
         webhooks=read_webhooks(path, content.get("webhooks"), {**(env or {}), **os.environ}),
     )
+
+
+UNSUPPORTED = {
+    "auth": "the gateway authenticates (the Auth parameter of template.yaml)",
+    "encryption": "AesKey and KmsKeyArn of template.yaml encrypt",
+}
+"""Keys that guard what is kept: a server that passed them over would be open where its owner believes it closed."""
+
+
+def refuse_unsupported(path: Path, content: JsonObject) -> None:
+    """GraphLoadError for what must not be passed over in silence."""
+    for key, instead in UNSUPPORTED.items():
+        if content.get(key):
+            raise GraphLoadError(f'{path}: "{key}" is not supported: {instead}')
+    checkpointer = content.get("checkpointer")
+    others = sorted(set(checkpointer) - {"ttl"}) if isinstance(checkpointer, dict) else []
+    if others:
+        raise GraphLoadError(f'{path}: "checkpointer.{others[0]}" is not supported: checkpoints are kept in DynamoDB')
 
 
 def _read_ttl(path: Path, checkpointer: Any) -> TtlConfig:

@@ -35,6 +35,8 @@ def project(tmp_path: Path) -> Write:
         "agents/.cache/x": "",
         "agents/venv/pyvenv.cfg": "",
         "single.py": "graph = None",
+        "web.py": "app = None",
+        "embedding.py": "embed = None",
         "secret.env": "KEY=1",
         "notes.md": "",
     }.items():
@@ -68,6 +70,18 @@ def test_a_project_is_its_configuration_its_dependencies_and_its_env_file(projec
 def test_a_graph_outside_of_every_dependency_comes_alone(project: Write, tmp_path: Path) -> None:
     declared = project(graphs={"one": {"path": "./single.py:graph"}, "other": "package.module:graph"})
     assert copied(declared, tmp_path / "copy") == {"langgraph.json", "single.py"}
+
+
+def test_custom_routes_and_an_embedding_function_come_with_it(project: Write, tmp_path: Path) -> None:
+    named = {"http": {"app": "./web.py:app"}, "store": {"index": {"embed": "./embedding.py:embed", "dims": 2}}}
+    assert copied(project(**named), tmp_path / "copy") == {
+        "langgraph.json",
+        "agents/chat.py",
+        "web.py",
+        "embedding.py",
+    }
+    named = {"http": {"app": "package.web:app"}, "store": {"index": {"embed": "openai:small", "dims": 2}}}
+    assert copied(project(**named), tmp_path / "other") == {"langgraph.json", "agents/chat.py"}
 
 
 def test_the_projects_requirements_are_those_it_names_and_those_of_its_folders(project: Write) -> None:
@@ -119,6 +133,13 @@ def test_the_service_requires_everything_but_what_lambda_brings() -> None:
     assert "langgraph" in names
     assert "mangum" in names
     assert "boto" not in names
+
+
+def test_packages_are_installed_anew_once_there_is_a_compiler_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.build.compiler", lambda _target: None)
+    before = fingerprint([], Target.ARM64)
+    monkeypatch.setattr("infra.build.compiler", lambda _target: "python3.13")
+    assert fingerprint([], Target.ARM64) != before
 
 
 def test_packages_are_installed_anew_when_a_requirements_file_changes(project: Write) -> None:

@@ -200,7 +200,7 @@ async def test_storage_out_of_reach_costs_the_stream_and_not_the_run() -> None:
     assert store.names == ["metadata"]
 
 
-async def test_no_more_is_kept_than_the_setting_allows_and_memory_is_bounded_by_it() -> None:
+async def test_no_more_is_kept_than_the_setting_allows_which_leaves_those_who_follow_here_alone() -> None:
     store, claimed = Kept(), claim(resumable=True)
     channel = channel_of(store, claimed, most_bytes=100)
     await channel.open(claimed, elsewhere=False)
@@ -209,6 +209,17 @@ async def test_no_more_is_kept_than_the_setting_allows_and_memory_is_bounded_by_
         await channel.flush()
     await finished(channel)
     assert 1 < len(store.names) < 6
+    assert len(channel.after(BEFORE_ALL)) == 11
+
+
+async def test_memory_is_bounded_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handler.runs.channels.MEMORY_BYTES", 100)
+    claimed = claim(resumable=True)
+    channel = channel_of(Kept(), claimed, most_bytes=50)
+    await channel.open(claimed, elsewhere=False)
+    for _ in range(10):
+        channel.publish(100, "values", "x" * 40)
+    await finished(channel)
     assert len(channel.after(BEFORE_ALL)) == 2
     assert channel.dropped == EventId(100, 9)
 

@@ -1,12 +1,15 @@
 """The tree of errors and the table of statuses, held together."""
 
 import inspect
+import json
+from typing import Any
 
 import pytest
 
 from handler import errors
 from handler.api.answers import STATUS_OF, status_of
-from handler.errors import ServiceError
+from handler.api.app import _service_error
+from handler.errors import GraphLoadError, ServiceError
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, ServiceError)]
 
@@ -64,3 +67,13 @@ def test_errors_that_name_something_say_what_and_where() -> None:
 
 def test_every_error_of_the_tree_says_what_it_means() -> None:
     assert all(kind.__doc__ for kind in KINDS)
+
+
+async def test_what_a_graph_says_of_its_own_failure_is_for_its_owner_and_not_for_the_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    request: Any = None
+    answer = await _service_error(request, GraphLoadError("agent.py cannot be imported: postgres://admin:secret@db"))
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (500, {"detail": "Internal Server Error"})
+    (record,) = caplog.records
+    assert (record.message, record.levelname) == ("unexpected error", "ERROR")

@@ -123,6 +123,9 @@ async def said(graphs: Graphs, graph_id: str) -> Any:
         ({"graphs": {"a": "a:b"}, "dependencies": [1]}, '"dependencies" must be a list of strings'),
         ({"graphs": {"a": "a:b"}, "env": ["x"]}, '"env" must be a file name or an object'),
         ({"graphs": {"a": "a:b"}, "env": ".env"}, '"env" names .env, and there is no such file'),
+        ({"graphs": {"a": "a:b"}, "auth": {"path": "./auth.py:auth"}}, '"auth" is not supported: the gateway'),
+        ({"graphs": {"a": "a:b"}, "encryption": {"path": "./e.py:e"}}, '"encryption" is not supported: AesKey'),
+        ({"graphs": {"a": "a:b"}, "checkpointer": {"backend": "mongo"}}, '"checkpointer.backend" is not supported'),
     ],
 )
 def test_a_config_that_cannot_be_served_is_refused_by_name(tmp_path: Path, content: Any, message: str) -> None:
