@@ -100,6 +100,7 @@ def build_timers(settings: Settings, wakes: WakeQueue, clock: Clock) -> Timers:
         clock,
         group=settings.schedule_group,
         queue_arn=settings.queue_arn,
+        dead_letter_queue_arn=settings.dead_letter_queue_arn,
         role_arn=settings.schedule_role_arn,
     )
 

@@ -19,6 +19,8 @@ class Settings(BaseModel):
     """The SQS queue that wakes workers; empty: none, runs are driven where they are awaited."""
     queue_arn: str = ""
     """The ARN of that queue, as EventBridge Scheduler names its targets."""
+    dead_letter_queue_arn: str = ""
+    """The ARN of the queue where Scheduler leaves a message that it could not send."""
     schedule_group: str = ""
     """The EventBridge Scheduler group for what is to come in more than 15 minutes; empty: the queue carries it."""
     schedule_role_arn: str = ""
@@ -35,8 +37,6 @@ class Settings(BaseModel):
     """Tenant of callers where no claim names one."""
     gateway_timeout_seconds: float = Field(default=29.0, gt=0)
     """When the gateway gives up on a request, in seconds."""
-    function_timeout_seconds: float = Field(default=900.0, gt=0)
-    """How long one invocation of a function may last, in seconds."""
     python_sdk_dialect: bool = True
     """Whether the Python SDK, which follows no redirect, is answered with a body that makes it ask again."""
     presence_grace_seconds: float = Field(default=60.0, ge=0)

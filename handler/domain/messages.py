@@ -29,11 +29,6 @@ class Wake:
         return json.dumps({name: value for name, value in asdict(self).items() if value or name not in optional})
 
     @classmethod
-    def from_text(cls, body: str) -> "Wake":
-        """The wake-up in a message's body; ValueError if it is none."""
-        return cls.from_content(json.loads(body))
-
-    @classmethod
     def from_content(cls, content: Any) -> "Wake":
         """The wake-up that a message's parsed body is; ValueError if it is none."""
         try:
@@ -77,6 +72,9 @@ Message = Wake | CronWake
 
 
 def message_from_text(body: str) -> Message:
-    """The message in a queue's text; ValueError if it is none."""
+    """The message in a queue's text, or in that of Scheduler's dead letter about it; ValueError if there is none."""
     content = json.loads(body)
+    match content:
+        case {"MessageBody": str(text)}:  # the request to SQS that Scheduler could not make
+            content = json.loads(text)
     return (CronWake if isinstance(content, dict) and "cron_id" in content else Wake).from_content(content)

@@ -57,6 +57,7 @@ class SchedulerTimers:
         *,
         group: str,
         queue_arn: str,
+        dead_letter_queue_arn: str,
         role_arn: str,
     ) -> None:
         self._connect = connect
@@ -64,6 +65,7 @@ class SchedulerTimers:
         self.clock = clock
         self.group = group
         self.queue_arn = queue_arn
+        self.dead_letter_queue_arn = dead_letter_queue_arn
         self.role_arn = role_arn
 
     @cached_property
@@ -101,7 +103,13 @@ class SchedulerTimers:
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
-            "Target": {"Arn": self.queue_arn, "RoleArn": self.role_arn, "Input": message.to_text()},
+            "Target": {
+                "Arn": self.queue_arn,
+                "RoleArn": self.role_arn,
+                "Input": message.to_text(),
+                # Where the message goes once Scheduler has tried for a day.
+                "DeadLetterConfig": {"Arn": self.dead_letter_queue_arn},
+            },
         }
 
     def _sent(self, kind: str, schedule: "CreateScheduleInputTypeDef", *, unless: str) -> bool:

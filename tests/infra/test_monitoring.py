@@ -21,6 +21,7 @@ SUBJECTS = {
     "Throttles": "of the functions",
     "ApproximateNumberOfMessagesVisible": "dead letters",
     "ApproximateAgeOfOldestMessage": "of the queue",
+    "InvocationDroppedCount": "of the schedules",
     "HandOffs": "",
     "TakeOvers": "steals from drivers that died",
     "LeaseLosses": "seen by those who lost",

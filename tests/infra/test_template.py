@@ -1,6 +1,7 @@
 """template.yaml agrees with the code, grants no more than the code needs, and protects the data."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,10 @@ def test_only_scheduler_is_handed_a_role_and_only_the_one_that_sends_to_the_queu
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"]["StringEquals"]["aws:SourceArn"] == {"Fn::GetAtt": ["ScheduleGroup", "Arn"]}
     (sends,) = role_statements("SchedulerRole")
-    assert (sends["Action"], sends["Resource"]) == ("sqs:SendMessage", {"Fn::GetAtt": ["Queue", "Arn"]})
+    both = [{"Fn::GetAtt": [queue, "Arn"]} for queue in ("Queue", "DeadLetterQueue")]
+    assert (sends["Action"], sends["Resource"]) == ("sqs:SendMessage", both)
+    for variables in environments().values():
+        assert [variables["QUEUE_ARN"], variables["DEAD_LETTER_QUEUE_ARN"]] == both
 
 
 def test_the_policies_allow_nothing_else() -> None:
@@ -221,9 +225,13 @@ def test_every_setting_that_the_code_reads_is_set_and_nothing_else() -> None:
         assert (others > {"AWS_ENDPOINT_URL"}) == (name == "StreamFunction")
 
 
-def test_the_code_knows_how_long_an_invocation_may_last() -> None:
-    for name, properties in functions().items():
-        assert environments()[name]["FUNCTION_TIMEOUT_SECONDS"] == properties["Timeout"]
+def test_what_streams_keep_is_the_deployers_choice() -> None:
+    for variables in environments().values():
+        for name in ("StreamSliceSeconds", "StreamKeptSeconds", "StreamKeptBytes"):
+            variable = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).upper()
+            assert variables[variable] == {"Ref": name}
+            default = load_template()["Parameters"][name]["Default"]
+            assert default == Settings.model_fields[variable.lower()].default
 
 
 def test_what_the_template_sets_by_default_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:

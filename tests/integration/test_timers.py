@@ -32,15 +32,24 @@ class Aws:
         self.sqs = boto3.client("sqs", **options)
         self.scheduler.create_schedule_group(Name=GROUP)
         self.queue_url = self.sqs.create_queue(QueueName="wakes")["QueueUrl"]
-        names: Any = ["QueueArn"]
-        attributes: Any = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
-        self.queue_arn = attributes["QueueArn"]
+        self.queue_arn = self.arn(self.queue_url)
+        self.dead_letter_queue_arn = self.arn(self.sqs.create_queue(QueueName="dead-letters")["QueueUrl"])
+
+    def arn(self, queue_url: str) -> str:
+        attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]
+        return str(attributes["QueueArn"])
 
     def timers(self, now: datetime = NOW, client: Any = None) -> SchedulerTimers:
         near = QueueTimers(SqsWakes(self.sqs, self.queue_url), lambda: now)
         scheduler = self.scheduler if client is None else client
         return SchedulerTimers(
-            lambda: scheduler, near, lambda: now, group=GROUP, queue_arn=self.queue_arn, role_arn=ROLE
+            lambda: scheduler,
+            near,
+            lambda: now,
+            group=GROUP,
+            queue_arn=self.queue_arn,
+            dead_letter_queue_arn=self.dead_letter_queue_arn,
+            role_arn=ROLE,
         )
 
     def schedules(self) -> dict[str, Any]:
@@ -70,6 +79,7 @@ def test_what_is_far_ahead_is_a_schedule_that_fires_once_and_goes(aws: Aws, mess
     assert (schedule["ScheduleExpressionTimezone"], schedule["ActionAfterCompletion"]) == ("UTC", "DELETE")
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     assert (schedule["Target"]["Arn"], schedule["Target"]["RoleArn"]) == (aws.queue_arn, ROLE)
+    assert schedule["Target"]["DeadLetterConfig"] == {"Arn": aws.dead_letter_queue_arn}
     assert message_from_text(schedule["Target"]["Input"]) == message
 
 
@@ -196,8 +206,26 @@ def test_a_message_comes_back_out_of_its_text(message: Message) -> None:
     assert message_from_text(message.to_text()) == message
 
 
+@pytest.mark.parametrize("message", [CRON, RUN])
+def test_a_message_comes_back_out_of_what_scheduler_leaves_of_it_as_a_dead_letter(message: Message) -> None:
+    # As AWS documents it: the request to SQS that could not be made.
+    left = {"MessageBody": message.to_text(), "QueueUrl": "https://sqs.eu-west-1.example/1/wakes"}
+    assert message_from_text(json.dumps(left)) == message
+
+
 @pytest.mark.parametrize(
-    "content", [None, [], 5, {}, {"cron_id": "C"}, {"cron_id": "C", "tenant": "a", "due": 5, "armed_at": "x"}]
+    "content",
+    [
+        None,
+        [],
+        5,
+        {},
+        {"MessageBody": 5},
+        {"MessageBody": "x"},
+        {"MessageBody": "{}"},
+        {"cron_id": "C"},
+        {"cron_id": "C", "tenant": "a", "due": 5, "armed_at": "x"},
+    ],
 )
 def test_what_is_no_message_is_told_as_such(content: Any) -> None:
     with pytest.raises(ValueError):

@@ -150,7 +150,6 @@ def functions(engine: Engine) -> Iterator[Lambda]:
         **engine.environment,
         "TABLE_NAME": f"worker-{uuid.uuid4().hex[:8]}",
         "QUEUE_URL": queue_url,
-        "FUNCTION_TIMEOUT_SECONDS": "2",
         "LANGGRAPH_CONFIG": str(GRAPHS),
     }
     create_table(engine.dynamodb(), environment["TABLE_NAME"])

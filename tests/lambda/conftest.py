@@ -67,7 +67,6 @@ class Stacks:
             "QUEUE_URL": queue_url,
             "LANGGRAPH_CONFIG": "project/langgraph.json",
             "GATEWAY_TIMEOUT_SECONDS": str(timeout_s),
-            "FUNCTION_TIMEOUT_SECONDS": str(FUNCTION_S),
             **settings,
         }
         gateway = Gateway(timeout_s)

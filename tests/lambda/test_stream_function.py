@@ -27,7 +27,6 @@ def streaming(stacks: Any, stack: Any, timeout_s: int = 60, **settings: str) -> 
     (port,) = free_ports(1)
     environment = {
         **stack.environment,
-        "FUNCTION_TIMEOUT_SECONDS": str(timeout_s),
         "AWS_LWA_PORT": str(port),
         "AWS_LWA_READINESS_CHECK_PATH": "/ok",
         "TEST_GATEWAY": gateway.address,

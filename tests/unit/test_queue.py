@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from handler.domain.messages import Wake
+from handler.domain.messages import Wake, message_from_text
 from handler.errors import StorageUnavailable
 from handler.storage.queue import MAX_DELAY_S, NoWakes, SqsWakes
 from handler.telemetry import correlated
@@ -32,7 +32,7 @@ class Queue:
 @pytest.mark.parametrize("tenant", ["acme", 'a"b', "a#b", "ü"])
 def test_a_wake_up_comes_back_out_of_its_text(tenant: str) -> None:
     wake = Wake(tenant, "T", "R")
-    assert Wake.from_text(wake.to_text()) == wake
+    assert message_from_text(wake.to_text()) == wake
 
 
 def test_a_message_says_which_request_it_goes_back_to_where_that_is_known() -> None:
@@ -40,20 +40,23 @@ def test_a_message_says_which_request_it_goes_back_to_where_that_is_known() -> N
     with correlated(correlation_id="request-1"):
         SqsWakes(cast("Any", queue), "url").send("acme", "T", "R")
     (sent,) = queue.sent
-    assert Wake.from_text(sent["MessageBody"]) == Wake("acme", "T", "R", "request-1", hint=True)
+    assert message_from_text(sent["MessageBody"]) == Wake("acme", "T", "R", "request-1", hint=True)
     assert "correlation" not in Wake("acme", "T", "R").to_text()
 
 
 def test_a_message_that_does_not_say_that_it_is_a_hint_is_a_watchdog() -> None:
-    assert Wake.from_text('{"tenant": "acme", "thread_id": "T", "run_id": "R"}') == Wake("acme", "T", "R", hint=False)
+    assert message_from_text('{"tenant": "acme", "thread_id": "T", "run_id": "R"}') == Wake(
+        "acme", "T", "R", hint=False
+    )
     assert "hint" not in Wake("acme", "T", "R").to_text()
-    assert Wake.from_text(Wake("acme", "T", "R", hint=True).to_text()).hint
+    hint = Wake("acme", "T", "R", hint=True)
+    assert message_from_text(hint.to_text()) == hint
 
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "5", "null", "{}", '{"tenant": "a", "thread_id": "T"}'])
 def test_what_is_no_wake_up_is_told_as_such(text: str) -> None:
     with pytest.raises(ValueError):
-        Wake.from_text(text)
+        message_from_text(text)
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(0, 0), (65, 65), (900, 900), (5000, MAX_DELAY_S)])
