@@ -8,6 +8,9 @@ from tests.template import load_template
 Parameters = Mapping[str, Any]
 NO_VALUE = object()
 
+LAYER = "arn:aws:lambda:eu-west-1:753240598075:layer:LambdaAdapterLayerArm64:27"
+"""What WebAdapterLayerArn may be."""
+
 
 def filled(**given: Any) -> dict[str, Any]:
     """The given parameters over the template's defaults; one that the template lacks is an error."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from handler.telemetry import METRICS, NAMESPACE
+from tests.infra.conditions import LAYER, stack
 from tests.template import TEMPLATE, load_template, resources
 
 ROOT = TEMPLATE.parent
@@ -38,10 +39,15 @@ def alarms() -> dict[str, dict[str, Any]]:
     return {name: alarm["Properties"] for name, alarm in found.items()}
 
 
-def dashboard() -> dict[str, Any]:
-    """The dashboard's body; its variables stand as they are."""
+def dashboard(*, with_stream: bool = True) -> dict[str, Any]:
+    """The dashboard's body with or without a stream function; its other variables stand as they are."""
     (board,) = resources("AWS::CloudWatch::Dashboard", load_template(MONITORING)).values()
-    body: dict[str, Any] = json.loads(board["Properties"]["DashboardBody"]["Fn::Sub"])
+    text, parts = board["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, part in parts.items():
+        condition, then, otherwise = part["Fn::If"]
+        assert (condition, otherwise) == ("WithStream", "")
+        text = text.replace("${" + name + "}", then["Fn::Sub"] if with_stream else otherwise)
+    body: dict[str, Any] = json.loads(text)
     return body
 
 
@@ -98,6 +104,32 @@ def test_p99_is_shown_by_route_from_the_requests_log_lines() -> None:
     fields = set(re.findall(r"duration_ms|status|route", query))
     assert "message = 'request served'" in query
     assert fields == {"duration_ms", "status", "route"} <= events()["request served"]
+
+
+def test_every_function_has_its_alarms_and_lines_and_its_log_is_asked() -> None:
+    alarmed = {(str(alarm["Dimensions"]), alarm["MetricName"]) for alarm in alarms().values()}
+    for function in resources("AWS::Serverless::Function"):
+        dimension = str([{"Name": "FunctionName", "Value": {"Ref": function}}])
+        assert {(dimension, "Errors"), (dimension, "Throttles")} <= alarmed
+        drawn = {row[1] for row in shown() if row[2:4] == ["FunctionName", "${" + function + "}"]}
+        assert drawn == {"Errors", "Throttles", "ConcurrentExecutions"}
+    queries = {w["properties"]["title"]: w["properties"]["query"] for w in dashboard()["widgets"] if w["type"] == "log"}
+    sources = {title: set(re.findall(r"SOURCE '\$\{(\w+)\}'", query)) for title, query in queries.items()}
+    assert sources == {
+        "p99 by route, ms": {"ApiLogGroup", "StreamLogGroup"},
+        "Failures of runs": {"ApiLogGroup", "WorkerLogGroup", "StreamLogGroup"},
+    }
+
+
+def test_a_stack_without_a_stream_function_is_shown_none() -> None:
+    assert "Stream" not in json.dumps(dashboard(with_stream=False))
+    conditions = resources("AWS::CloudWatch::Alarm", load_template(MONITORING))
+    assert {name for name, alarm in conditions.items() if alarm.get("Condition") == "WithStream"} == {
+        name for name in conditions if name.startswith("StreamFunction")
+    }
+    for given, there in (({}, False), ({"WebAdapterLayerArn": LAYER}, True)):
+        handed = stack(**given)["Operations"]["Properties"]["Parameters"]
+        assert (handed["StreamFunction"] != "", handed["StreamLogGroup"] != "") == (there, there)
 
 
 def test_every_alarm_leads_to_a_chapter_of_the_runbook() -> None:

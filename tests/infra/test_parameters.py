@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.infra.conditions import refused, stack
+from tests.infra.conditions import LAYER, refused, stack
 from tests.template import load_template
 
 POOL = "arn:aws:cognito-idp:eu-west-1:1:userpool/x"
 JUDGE = "arn:aws:lambda:eu-west-1:1:function:judge"
-LAYER = "arn:aws:lambda:eu-west-1:753240598075:layer:LambdaAdapterLayerArm64:27"
 KEY = "arn:aws:kms:eu-west-1:1:key/x"
 CERTIFICATE = "arn:aws:acm:eu-west-1:1:certificate/x"
 TOPIC = "arn:aws:sns:eu-west-1:1:alarms"
