@@ -104,8 +104,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[0]:
             line |= described(record.exc_info[0], record.exc_info[2])
-        if record.name.split(".")[0] == OWN_LOGGERS:
-            line |= embedded_metrics(METRICS.get(message, ()), line, self.service, int(record.created * 1000))
+        line |= embedded_metrics(metrics_of(record), self.service, int(record.created * 1000))
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
@@ -115,24 +114,41 @@ def described(kind: type[BaseException], passed: TracebackType | None) -> dict[s
     return {"error": kind.__name__, "stack": places}
 
 
-def embedded_metrics(
-    metrics: tuple[Metric, ...], fields: Mapping[str, Any], service: str, now_ms: int
-) -> dict[str, Any]:
+def metrics_of(record: logging.LogRecord) -> dict[Metric, Any]:
+    """The metrics that an event of this service carries, with their values."""
+    if record.name.split(".")[0] != OWN_LOGGERS:
+        return {}
+    metrics = METRICS.get(record.getMessage(), ())
+    values = {metric: 1 if metric.field is None else getattr(record, metric.field, None) for metric in metrics}
+    return {metric: value for metric, value in values.items() if value is not None}
+
+
+def embedded_metrics(metrics: Mapping[Metric, Any], service: str, now_ms: int) -> dict[str, Any]:
     """What makes a log line a source of metrics, in CloudWatch's embedded metric format; nothing if it has none."""
-    values = {metric.name: 1 if metric.field is None else fields.get(metric.field) for metric in metrics}
-    present = [metric for metric in metrics if values[metric.name] is not None]
-    if not present:
+    if not metrics:
         return {}
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["service"]],
-        "Metrics": [{"Name": metric.name, "Unit": metric.unit} for metric in present],
+        "Metrics": [{"Name": metric.name, "Unit": metric.unit} for metric in metrics],
     }
     return {
         "service": service,
-        **{metric.name: values[metric.name] for metric in present},
+        **{metric.name: value for metric, value in metrics.items()},
         "_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]},
     }
+
+
+class LoudOrCounted(logging.Filter):
+    """Lets pass what is at a level or above, and what carries a metric at any level: alarms rest on those lines."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is written."""
+        return record.levelno >= self.level or bool(metrics_of(record))
 
 
 class StandardOutput(logging.Handler):
@@ -148,13 +164,15 @@ class StandardOutput(logging.Handler):
 
 
 def configure_logging(service: str, level: str) -> None:
-    """Have every logger write JSON lines, this service's from `level` on; takes the place of the runtime's handlers."""
+    """Have every logger write JSON lines from `level` on, metrics always; takes the place of the runtime's handlers."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
     handler = StandardOutput()
     handler.setFormatter(JsonLines(service))
+    handler.addFilter(LoudOrCounted(threshold))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(LOUDEST_OF_OTHERS, logging.getLevelNamesMapping()[level.upper()]))
-    logging.getLogger(OWN_LOGGERS).setLevel(level.upper())
+    root.setLevel(max(LOUDEST_OF_OTHERS, threshold))
+    logging.getLogger(OWN_LOGGERS).setLevel(min(logging.INFO, threshold))
     # They report each request at INFO, which its metrics and ours do better.
     for chatty in ("httpx", "httpcore", "botocore", "mangum", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -123,6 +123,21 @@ def test_a_level_quietens_everyone(root: logging.Logger, capsys: pytest.CaptureF
     assert capsys.readouterr().out == ""
 
 
+def test_no_level_silences_a_metric(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("mine", "ERROR")
+    log = logging.getLogger("handler.x")
+    log.info("request served", extra={"server_errors": None})
+    log.info("request served", extra={"server_errors": 1})
+    log.info("lease lost")
+    logging.getLogger("my_graph").info("lease lost")
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [(each["message"], each.get("ServerErrors")) for each in lines] == [
+        ("request served", 1),
+        ("lease lost", None),
+    ]
+    assert all(each["_aws"]["CloudWatchMetrics"] for each in lines)
+
+
 def test_exporters_that_nobody_has_loaded_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith(("langsmith", "opentelemetry"))]:
         monkeypatch.delitem(sys.modules, name)
