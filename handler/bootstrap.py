@@ -13,7 +13,6 @@ from botocore.config import Config
 
 from handler.api.answers import encode, plain
 from handler.api.cron_runs import run_of_cron
-from handler.api.custom import serve
 from handler.api.schemas import shown_run
 from handler.api.services import Services
 from handler.domain.models import Claim, Cron, Run, Thread, utc_now
@@ -58,7 +57,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
-    from starlette.types import ASGIApp
 
     from handler.storage.checkpointer import StateCache
 
@@ -183,11 +181,6 @@ def build_services(
         streams=Streams(runs, channels, waiter),
     )
     return services
-
-
-def build_app(settings: Settings | None = None, **replaced: Any) -> "ASGIApp":
-    """The application over the service."""
-    return serve(build_services(settings, **replaced))
 
 
 def create_table(client: "DynamoDBClient", name: str) -> None:

@@ -44,7 +44,7 @@ class Settings(BaseModel):
     max_result_bytes: int = Field(default=6_000_000, gt=0)
     """Largest result that can be answered at once, in bytes; what Lambda gives back."""
     max_body_bytes: int = Field(default=6_000_000, gt=0)
-    """Largest request body, in bytes; what Lambda takes."""
+    """Largest request body, in bytes."""
     stream_slice_seconds: float = Field(default=29.0, gt=0)
     """How long a stream behind a buffering gateway gathers events before it answers, in seconds; at most its window."""
     stream_kept_seconds: float = Field(default=3600.0, gt=0)

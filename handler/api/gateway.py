@@ -9,7 +9,7 @@ from fastapi import Request
 Event = Mapping[str, Any]
 
 LONGEST_MS = 30_000
-"""No gateway waits longer than this, in milliseconds."""
+"""Longest time that a request is believed to have waited at the gateway, in milliseconds."""
 
 
 def rooted(event: Event) -> dict[str, Any]:

@@ -27,9 +27,6 @@ CHUNKS = "k"
 BASE = "d"
 """How many slots before a record its chain starts (0: it is full); for a mark, those of the state it points at."""
 
-WEIGHT = "n"
-"""Stored bytes from the base up to this record."""
-
 RUN = "r"
 """The run that wrote it."""
 
