@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,10 @@ NEVER_IMPORTED = ("bin", "*-stubs", "Crypto/SelfTest", "zstandard/_cffi.*.so", "
 
 ASYMMETRIC = ("Crypto/IO", "Crypto/Math", "Crypto/Protocol", "Crypto/PublicKey", "Crypto/Signature")
 """What pycryptodome has beyond AES, which encrypts checkpoints (6 MB); left out unless somebody else requires it."""
+
+ELF_64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
+LOADED = 1
+"""The type of a segment that is mapped into memory (PT_LOAD)."""
 
 NEVER_SHIPPED = ("__pycache__", "node_modules", "*.pyc", "*.egg-info")
 OWN_FOLDERS = ("docs", "handler", "infra", "tests")
@@ -164,6 +169,9 @@ def installed_packages(requirements: list[str], target: Target) -> Path:
         fresh = Path(folder) / "packages"
         install(requirements, fresh, target)
         prune(fresh, requirements)
+        for path in fresh.rglob("*.so*"):
+            if path.is_file():
+                strip(path)
         compile_sources(fresh, target)
         fresh.rename(ready)
     for stale in sorted(PACKAGES.glob(f"{target}-*"), key=lambda path: path.stat().st_mtime)[:-PACKAGES_KEPT]:
@@ -194,6 +202,21 @@ def prune(folder: Path, requirements: list[str]) -> None:
                 path.unlink()
     for path in folder.rglob("*.pyi"):
         path.unlink()
+
+
+def strip(library: Path) -> None:
+    """Cut off what no loader reads of a shared library, such as debug information: no `strip` knows both processors."""
+    data = bytearray(library.read_bytes())
+    if not data.startswith(ELF_64_LITTLE_ENDIAN):
+        return
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    segments = [struct.unpack_from("<I4xQ16xQ", data, table + n * size) for n in range(count)]
+    del data[max(offset + length for kind, offset, length in segments if kind == LOADED) :]
+    # The table of sections went with them: it is nowhere, and has no entries.
+    struct.pack_into("<Q", data, 40, 0)
+    struct.pack_into("<HH", data, 60, 0, 0)
+    library.write_bytes(data)
 
 
 def other_requirers(package: str, folder: Path, requirements: list[str]) -> list[str]:
