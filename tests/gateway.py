@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -115,11 +115,7 @@ class Gateway:
 
     def idle(self, within_s: float = 60.0) -> None:
         """Return once no invocation goes on."""
-        deadline = time.monotonic() + within_s
-        while any(member.busy for member in self.members):
-            if time.monotonic() > deadline:
-                raise TimeoutError("an invocation does not end")
-            time.sleep(0.02)
+        until_idle(self.members, within_s)
 
     def answer(self, request: Request) -> Response:
         """Answer a client's request, as a REST API would."""
@@ -130,7 +126,7 @@ class Gateway:
             return own_answer(429, "Too Many Requests")
         request_id = str(uuid.uuid4())
         told = self._told[request_id] = queue.Queue()
-        event = self._event(request, request_id)
+        event = event_of(replace(request, path=request.path.removeprefix(f"/{STAGE}")), self.address, request_id)
         threading.Thread(target=self._invoke, args=(member, event, told), daemon=True).start()
         try:
             answer = told.get(timeout=self.timeout_s)
@@ -170,18 +166,6 @@ class Gateway:
                     return member
         return None
 
-    def _event(self, request: Request, request_id: str) -> dict[str, Any]:
-        bare = Request(
-            request.method, request.path.removeprefix(f"/{STAGE}"), request.query, request.headers, request.body
-        )
-        event = rest_event(bare, stage=STAGE)
-        event["requestContext"] |= {
-            "domainName": self.address,
-            "requestId": request_id,
-            "requestTimeEpoch": int(time.time() * 1000),
-        }
-        return event
-
     def _invoke(self, member: Member, event: dict[str, Any], told: "queue.Queue[Any]") -> None:
         request_id = event["requestContext"]["requestId"]
         place = self.members.index(member)
@@ -198,6 +182,23 @@ class Gateway:
         finally:
             member.signal(signal.SIGSTOP)
             member.busy = False
+
+
+def until_idle(members: Sequence[Member], within_s: float = 60.0) -> None:
+    """Return once no invocation goes on."""
+    deadline = time.monotonic() + within_s
+    while any(member.busy for member in members):
+        if time.monotonic() > deadline:
+            raise TimeoutError("an invocation does not end")
+        time.sleep(0.02)
+
+
+def event_of(request: Request, domain: str, request_id: str) -> dict[str, Any]:
+    """The event of a request that has come to the stage at a domain, with its path below the stage."""
+    event = rest_event(request, stage=STAGE)
+    moment_ms = int(time.time() * 1000)
+    event["requestContext"] |= {"domainName": domain, "requestId": request_id, "requestTimeEpoch": moment_ms}
+    return event
 
 
 def own_answer(status: int, message: str) -> Response:

@@ -13,11 +13,9 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.events import Request, rest_event
-from tests.gateway import INVOCATION_S, Invocation, Member
+from tests.events import Request
+from tests.gateway import INVOCATION_S, STAGE, Invocation, Member, event_of, until_idle
 from tests.rie import Sandbox, SandboxDied
-
-STAGE = "prod"
 
 
 class StreamingGateway:
@@ -41,21 +39,22 @@ class StreamingGateway:
         return f"127.0.0.1:{self._bringing.getsockname()[1]}"
 
     @property
+    def domain(self) -> str:
+        """Where clients come: host and port."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    @property
     def url(self) -> str:
         """The URL of the stage."""
-        return f"http://127.0.0.1:{self._server.server_port}/{STAGE}"
+        return f"http://{self.domain}/{STAGE}"
 
     def serve(self, sandbox: Sandbox) -> None:
         """Put the sandbox behind the gateway."""
         self.member = Member(sandbox)
 
-    def idle(self, within_s: float = 60.0) -> None:
+    def idle(self) -> None:
         """Return once no invocation goes on."""
-        deadline = time.monotonic() + within_s
-        while self.member and self.member.busy:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the invocation does not end")
-            time.sleep(0.02)
+        until_idle([self.member] if self.member else [])
 
     def stop(self) -> None:
         """Listen no more."""
@@ -65,18 +64,13 @@ class StreamingGateway:
 
     def answer(self, request: Request, client: socket.socket) -> None:
         """Have the sandbox answer a client's request; return when all was sent, or when it was cut off."""
-        self.idle()
         assert self.member is not None
+        self.idle()
         self.member.busy = True
         request_id = str(uuid.uuid4())
         over = threading.Event()
         self._clients[request_id] = client, over
-        event = rest_event(request, stage=STAGE)
-        event["requestContext"] |= {
-            "domainName": self.url.removeprefix("http://").removesuffix(f"/{STAGE}"),
-            "requestId": request_id,
-            "requestTimeEpoch": int(time.time() * 1000),
-        }
+        event = event_of(request, self.domain, request_id)
         threading.Thread(target=self._invoke, args=(self.member, event, over), daemon=True).start()
         over.wait(INVOCATION_S)
 

@@ -5,7 +5,6 @@ the contexts of event and invocation into headers. What the application answers 
 as the emulator keeps an answer back until the invocation has ended. Only the standard library is at hand here.
 """
 
-import http.client
 import json
 import os
 import socket
@@ -25,7 +24,7 @@ GATEWAY_HOST, _, GATEWAY_PORT = os.environ["TEST_GATEWAY"].rpartition(":")
 
 
 def asked(connection: HTTPConnection, method: str, path: str, body: str = "", **headers: str) -> HTTPResponse:
-    """The answer to a request, whose body was read."""
+    """The answer to a request; its body is not read yet."""
     connection.request(method, path, body or None, {name.replace("_", "-"): value for name, value in headers.items()})
     return connection.getresponse()
 
@@ -94,7 +93,7 @@ def main() -> None:
         environment["AWS_LAMBDA_RUNTIME_API"] = "127.0.0.1:1"
     subprocess.Popen([f"{os.environ['LAMBDA_TASK_ROOT']}/{sys.argv[1]}"], env=environment)
     await_application()
-    runtime = http.client.HTTPConnection(RUNTIME_API)
+    runtime = HTTPConnection(RUNTIME_API)
     while True:
         serve_one(runtime)
 
