@@ -28,7 +28,7 @@ class Settings(BaseModel):
     webhook_secret: str = ""
     """Key that signs webhooks (Standard Webhooks, HMAC-SHA256); empty: they are not signed."""
     webhook_allowed_hosts: str = ""
-    """Hosts, comma-separated, that webhooks may name although their addresses are not public."""
+    """Hosts, comma-separated, that webhooks may name although their addresses are private."""
     langgraph_config: Path = Path("langgraph.json")
     """The langgraph.json to serve."""
     tenant_claim: str = ""

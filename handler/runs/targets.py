@@ -10,8 +10,8 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from handler.errors import Invalid
@@ -31,15 +31,21 @@ TRANSLATED = tuple(ipaddress.IPv6Network(prefix) for prefix in ("64:ff9b::/96", 
 
 PRIVATE = tuple(
     ipaddress.ip_network(network)
-    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "fec0::/10")
 )
 """The private addresses of a network; those of a machine and of a link are none of them."""
+
+METADATA = tuple(ipaddress.ip_network(network) for network in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"))
+"""The addresses of a link, and where clouds hand out credentials: no webhook is there, whoever names it."""
 
 OPEN = UrlPolicy()
 """The policy where langgraph.json says nothing."""
 
 ASSIGNED = ipaddress.IPv4Network("192.0.0.0/24")
 """Set aside for protocols, and by some clouds for their metadata; Python counts part of it as public."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 Lookup = Callable[[str, int], Sequence[str]]
 """The addresses of a host; OSError if it has none."""
@@ -88,22 +94,45 @@ def target_of(url: str) -> Target:
 def is_public(address: str, policy: UrlPolicy = OPEN) -> bool:
     """Whether an IP address is one that anybody may reach, or that the policy lets webhooks reach as well."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if policy.loopback and ip.is_loopback:
-        return True
-    if policy.private and any(ip in network for network in PRIVATE if network.version == ip.version):
-        return True
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if is_within(ip, METADATA):
+        return False
+    if ip.is_loopback:
+        return policy.loopback
+    if is_within(ip, PRIVATE):
+        return policy.private
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped), policy)
-        if ip.sixtofour is not None or ip.teredo is not None or any(ip in network for network in TRANSLATED):
+        if ip.sixtofour is not None or ip.teredo is not None or is_within(ip, TRANSLATED):
             return False
     elif ip in ASSIGNED:
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
+def is_within(ip: Address, networks: Iterable[Network]) -> bool:
+    """Whether an address belongs to one of the networks."""
+    return any(ip in network for network in networks if network.version == ip.version)
+
+
+def is_spelled_out(host: str) -> bool:
+    """Whether a host is an address, or this machine by its name: what it means is nobody else's to change."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
+
+
 class Targets:
-    """Checks and calls webhooks; `allowed` are hosts whose addresses need not be public."""
+    """Checks and calls webhooks; `allowed` are hosts whose addresses may be private.
+
+    | the owner has named, in `allowed` or as one of `allowed_domains` | its addresses may be                    |
+    |------------------------------------------------------------------|-----------------------------------------|
+    | this very address, or `localhost`                                | public, private, of this machine        |
+    | this very name                                                   | public, private                         |
+    | a domain above it, `*.domain`, or nothing                        | public, and what the policy lets        |
+    """
 
     def __init__(self, allowed: str = "", policy: UrlPolicy = OPEN, lookup: Lookup = look_up) -> None:
         self.policy = policy
@@ -122,16 +151,18 @@ class Targets:
             raise Invalid(f"Webhook port {target.port} not allowed")
         if not policy.allows_host(target.host):
             raise Invalid("Webhook domain not allowed")
-        # Whoever names a host in langgraph.json or in the settings knows where it is.
-        trusted = target.host in self.allowed or policy.names(target.host)
+        exactly = target.host in self.allowed or target.host in policy.allowed_domains
+        if exactly:
+            policy = replace(policy, private=True, loopback=policy.loopback or is_spelled_out(target.host))
         inside = target.host.rpartition(".")[2]
-        if not trusted and inside in INSIDE and not (inside == "localhost" and policy.loopback):
+        named = exactly or policy.names(target.host) or (inside == "localhost" and policy.loopback)
+        if inside in INSIDE and not named:
             raise Invalid("Webhook host blocked: a name inside a network")
         try:
             addresses = self.lookup(target.host, target.port)
         except (OSError, UnicodeError):
             raise Invalid("Webhook host blocked: DNS resolution failed") from None
-        if not addresses or not (trusted or all(is_public(one, policy) for one in addresses)):
+        if not addresses or not all(is_public(one, policy) for one in addresses):
             raise Invalid("Webhook host blocked: an address that is not public")
         return target, addresses
 

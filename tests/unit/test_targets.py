@@ -21,6 +21,7 @@ from handler.runs.webhook_config import UrlPolicy
         *("169.254.169.254", "169.254.170.2", "100.64.0.1", "100.100.100.200", "224.0.0.1", "240.0.0.1"),
         *("255.255.255.255", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "192.0.0.192"),
         *("::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254"),
+        *("fec0::1", "::ffff:169.254.170.2"),
         *("ff02::1", "2001:db8::1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001:0:53aa:64c::1"),
     ],
 )
@@ -93,6 +94,43 @@ def test_a_host_that_is_allowed_may_be_inside() -> None:
     assert chosen.check("http://10.0.0.1/")[1] == ("10.0.0.1",)
     with pytest.raises(Invalid):
         chosen.check("http://other.example.com/")
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "allowed"),
+    [
+        ("hooks.example.com", "10.0.0.1", True),
+        ("hooks.example.com", "fec0::1", True),
+        ("hooks.example.com", "127.0.0.1", False),
+        ("hooks.example.com", "::ffff:127.0.0.1", False),
+        ("hooks.example.com", "169.254.169.254", False),
+        ("hooks.example.com", "fd00:ec2::254", False),
+        ("localhost", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("169.254.169.254", "169.254.169.254", False),
+        ("a.mycorp.com", "1.1.1.1", True),
+        ("a.mycorp.com", "10.0.0.1", False),
+        ("a.mycorp.com", "127.0.0.1", False),
+        ("a.corp.internal", "1.1.1.1", True),
+        ("a.corp.internal", "10.0.0.1", False),
+    ],
+)
+@pytest.mark.parametrize("where", ["settings", "langgraph.json"])
+def test_only_a_host_that_is_named_exactly_may_be_inside_and_none_is_of_this_machine_or_link(
+    where: str, host: str, address: str, allowed: bool
+) -> None:
+    named = ("hooks.example.com", "localhost", "127.0.0.1", "169.254.169.254")
+    domains = (
+        *(named if where == "langgraph.json" else (host,) if host in named else ()),
+        "*.mycorp.com",
+        "*.internal",
+    )
+    chosen = Targets("" if where == "langgraph.json" else ",".join(named), UrlPolicy(domains), lookup=at(address))
+    if allowed:
+        assert chosen.check(f"https://{host}/")[1] == (address,)
+    else:
+        with pytest.raises(Invalid, match="blocked"):
+            chosen.check(f"https://{host}/")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +225,8 @@ def test_what_was_checked_is_what_is_called(served: list[Answers]) -> None:
         looked.append(host)
         return ["127.0.0.1"] if len(looked) == 1 else ["10.255.255.1"]
 
-    status = Targets("hook.example", lookup=rebinding).post(f"http://hook.example:{server.port}/x?y", {"A": "b"}, b"{}")
+    chosen = Targets(policy=UrlPolicy(loopback=True), lookup=rebinding)
+    status = chosen.post(f"http://hook.example:{server.port}/x?y", {"A": "b"}, b"{}")
     assert (status, looked) == (204, ["hook.example"])
     (asked,) = server.asked
     assert asked.startswith(b"POST /x?y HTTP/1.1\r\n")
@@ -214,7 +253,7 @@ def test_a_redirect_is_an_answer_and_not_followed(served: list[Answers]) -> None
 
 def test_the_next_address_is_tried_when_one_takes_no_connection(served: list[Answers]) -> None:
     server = serve(served, b"HTTP/1.1 200 OK\r\n\r\n\n\n")
-    chosen = Targets("hook.example", lookup=at("127.0.0.2", "127.0.0.1"))
+    chosen = Targets(policy=UrlPolicy(loopback=True), lookup=at("127.0.0.2", "127.0.0.1"))
     assert chosen.post(f"http://hook.example:{server.port}/", {}, b"{}") == 200
 
 
