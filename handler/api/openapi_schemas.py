@@ -230,8 +230,8 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "GET /assistants/{assistant_id}/graph": (query("xray", {"anyOf": [FLAG, COUNT]}),),
     "GET /assistants/{assistant_id}/subgraphs": (query("recurse", FLAG),),
     "GET /assistants/{assistant_id}/subgraphs/{namespace}": (query("recurse", FLAG),),
-    "GET /threads/{thread_id}/state": (SUBGRAPHS,),
-    "GET /threads/{thread_id}/state/{checkpoint_id}": (SUBGRAPHS,),
+    "GET /threads/{thread_id}/state": (SUBGRAPHS, query("select", listed(TEXT))),
+    "GET /threads/{thread_id}/state/{checkpoint_id}": (SUBGRAPHS, query("select", listed(TEXT))),
     "GET /threads/{thread_id}/history": (query("limit", COUNT), query("before", TEXT)),
     "GET /threads/{thread_id}/runs": (
         query("limit", COUNT),
@@ -245,7 +245,11 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "GET /threads/{thread_id}/runs/{run_id}/join": (PREFER,),
     "GET /threads/{thread_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
     "POST /threads/{thread_id}/commands": (IDEMPOTENCY,),
-    "GET /threads/{thread_id}/runs/{run_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
+    "GET /threads/{thread_id}/runs/{run_id}/stream": (
+        LAST_EVENT,
+        query("stream_mode", TEXT),
+        query("cancel_on_disconnect", FLAG),
+    ),
     "POST /threads/{thread_id}/runs/{run_id}/cancel": (
         query("wait", FLAG),
         query("action", one_of("interrupt", "rollback")),
@@ -254,6 +258,10 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "POST /runs/wait": (PREFER, IDEMPOTENCY),
     "POST /runs/stream": (IDEMPOTENCY,),
     "POST /runs/cancel": (query("action", one_of("interrupt", "rollback")),),
-    "GET /store/items": (query("key", TEXT, required=True), query("namespace", TEXT, required=True)),
+    "GET /store/items": (
+        query("key", TEXT, required=True),
+        query("namespace", TEXT, required=True),
+        query("refresh_ttl", FLAG),
+    ),
 }
 """What endpoints read from the query string and the headers, beyond what their signatures say."""

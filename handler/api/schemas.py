@@ -113,9 +113,14 @@ class RunBody(Body):
     if_not_exists: Literal["create", "reject"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: StrictBool | None = None
+    strict_resume: StrictBool | None = Field(
+        default=None,
+        description="Fail, where `resume` answers an interrupt that does not wait, instead of ignoring it.",
+    )
     webhook: Annotated[StrictStr, Field(min_length=1)] | None = None
     after_seconds: Annotated[float, Field(strict=True)] | None = None
     feedback_keys: list[StrictStr] | None = None
+    langsmith_tracer: JsonDict | None = None
 
 
 class EventStreamBody(Body):
@@ -135,6 +140,7 @@ class StateAtBody(Body):
 
     checkpoint: CheckpointBody
     subgraphs: StrictBool | None = None
+    select: list[StrictStr] | None = None
 
 
 class BeforeBody(Body):
@@ -150,6 +156,7 @@ class HistoryBody(Body):
     before: BeforeBody | CheckpointBody | CheckpointId | None = None
     metadata: JsonDict | None = None
     checkpoint: CheckpointBody | None = None
+    select: list[StrictStr] | None = None
 
 
 class RunsCancelBody(Body):
@@ -287,6 +294,11 @@ RUN_FIELDS = (
     "multitask_strategy",
 )
 """The fields of a run that `select` may name."""
+
+STATE_FIELDS = frozenset(
+    ("values", "next", "tasks", "checkpoint", "metadata", "created_at", "parent_checkpoint", "interrupts")
+)
+"""The fields of a state that `select` may name, beside `values.<key>`."""
 
 
 def shown_thread(thread: Thread, values: Any, interrupts: JsonObject) -> JsonObject:

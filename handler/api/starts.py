@@ -110,7 +110,9 @@ async def accept(services: Services, body: RunBody) -> None:
 
 
 def refuse_unsupported(body: RunBody) -> None:
-    """Refuse by name what this server does not do yet; nothing is ignored silently."""
+    """Refuse by name what this server does not do; fields that it does not know are ignored, as on the reference."""
+    if body.langsmith_tracer:
+        raise NotSupported("langsmith_tracer is not supported: set LangSmith's project where the graph is deployed")
     if body.feedback_keys and body.stream:
         raise NotSupported("feedback_keys is not supported on a stream: their URLs are LangSmith's")
 
@@ -161,6 +163,7 @@ def run_kwargs(services: Services, assistant: Assistant, body: RunBody, *, tempo
         "subgraphs": bool(body.stream_subgraphs),
         "resumable": bool(body.stream_resumable),
         **({"stream": True} if body.stream else {}),
+        **({"strict_resume": True} if body.strict_resume else {}),
         "interrupt_before": body.interrupt_before,
         "interrupt_after": body.interrupt_after,
         "on_disconnect": body.on_disconnect or services.settings.default_on_disconnect,

@@ -1,5 +1,6 @@
 """/threads/{id}/state and /threads/{id}/history, the part of `client.threads` that reads checkpoints."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -7,7 +8,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from handler.api.answers import json_answer
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
-from handler.api.schemas import MAX_ROWS, BeforeBody, CheckpointBody, HistoryBody, StateAtBody, StateUpdateBody
+from handler.api.schemas import (
+    MAX_ROWS,
+    STATE_FIELDS,
+    BeforeBody,
+    CheckpointBody,
+    HistoryBody,
+    StateAtBody,
+    StateUpdateBody,
+)
 from handler.api.services import Services, TheServices
 from handler.api.threads import thread_of, truthy
 from handler.domain.models import JsonObject, Thread
@@ -19,12 +28,17 @@ router = APIRouter(tags=["threads"])
 SHOWN_OF_UPDATE = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 """What the answer to an update names its checkpoint by."""
 
+ONE_VALUE = "values."
+"""Before the key of one of a state's values, in `select`."""
+
 
 @router.get("/threads/{thread_id}/state")
 async def get_state(thread_id: str, request: Request, caller: TheCaller, services: TheServices) -> Response:
     """Read the latest state of a thread, also while a run is under way."""
+    select = selection(request.query_params.getlist("select"))
     thread = await thread_of(services, caller, thread_id)
-    return await state_answer(services, thread, None, subgraphs=truthy(request.query_params.get("subgraphs")))
+    subgraphs = truthy(request.query_params.get("subgraphs"))
+    return await state_answer(services, thread, None, select, subgraphs=subgraphs)
 
 
 @router.get("/threads/{thread_id}/state/{checkpoint_id}")
@@ -32,9 +46,10 @@ async def get_state_at(
     thread_id: str, checkpoint_id: str, request: Request, caller: TheCaller, services: TheServices
 ) -> Response:
     """Read the state of a thread at a checkpoint; empty where the thread has no such checkpoint."""
+    select = selection(request.query_params.getlist("select"))
     thread = await thread_of(services, caller, thread_id)
     subgraphs = truthy(request.query_params.get("subgraphs"))
-    return await state_answer(services, thread, {"checkpoint_id": checkpoint_id}, subgraphs=subgraphs)
+    return await state_answer(services, thread, {"checkpoint_id": checkpoint_id}, select, subgraphs=subgraphs)
 
 
 @router.post("/threads/{thread_id}/state/checkpoint", openapi_extra=documented(StateAtBody))
@@ -45,8 +60,9 @@ async def post_state_at(
     services: TheServices,
 ) -> Response:
     """Read the state of a thread, or of a subgraph, at a checkpoint."""
+    select = selection(body.select or ())
     thread = await thread_of(services, caller, thread_id)
-    return await state_answer(services, thread, named(body.checkpoint), subgraphs=bool(body.subgraphs))
+    return await state_answer(services, thread, named(body.checkpoint), select, subgraphs=bool(body.subgraphs))
 
 
 @router.post("/threads/{thread_id}/state", openapi_extra=documented(StateUpdateBody))
@@ -89,18 +105,39 @@ async def post_history(
     services: TheServices,
 ) -> Response:
     """List the states of a thread or of a subgraph, newest first, by metadata."""
-    return await history_answer(services, await thread_of(services, caller, thread_id), body)
+    select = selection(body.select or ())
+    return await history_answer(services, await thread_of(services, caller, thread_id), body, select)
+
+
+def selection(fields: Sequence[str]) -> Sequence[str]:
+    """The fields of a state to show, none for all; Invalid for one that a state has not."""
+    unknown = [name for name in fields if name not in STATE_FIELDS and not name.startswith(ONE_VALUE)]
+    if unknown:
+        raise Invalid(f"Invalid select columns: {unknown}. Expected: {sorted(STATE_FIELDS)} or {ONE_VALUE}<key>")
+    return fields
+
+
+def selected(state: JsonObject, select: Sequence[str]) -> JsonObject:
+    """A state with what is to be shown of it."""
+    if not select:
+        return state
+    values = state["values"]
+    keys = {name.removeprefix(ONE_VALUE) for name in select if name.startswith(ONE_VALUE)}
+    if keys and "values" not in select:
+        values = {name: value for name, value in values.items() if name in keys} if isinstance(values, dict) else {}
+        select = [*select, "values"]
+    return {name: values if name == "values" else value for name, value in state.items() if name in select}
 
 
 async def state_answer(
-    services: Services, thread: Thread, checkpoint: JsonObject | None, *, subgraphs: bool
+    services: Services, thread: Thread, checkpoint: JsonObject | None, select: Sequence[str], *, subgraphs: bool
 ) -> Response:
     """One state."""
     state: Any = await services.loop.run(services.states.state(thread, checkpoint, subgraphs=subgraphs))
-    return json_answer(state)
+    return json_answer(selected(state, select))
 
 
-async def history_answer(services: Services, thread: Thread, body: HistoryBody) -> Response:
+async def history_answer(services: Services, thread: Thread, body: HistoryBody, select: Sequence[str]) -> Response:
     """States, newest first."""
     before = body.before
     if isinstance(before, BeforeBody):
@@ -109,7 +146,7 @@ async def history_answer(services: Services, thread: Thread, body: HistoryBody) 
         before = before.checkpoint_id
     checkpoint = named(body.checkpoint) if body.checkpoint else {}
     states = services.states.history(thread, checkpoint, limit=body.limit, before=before, metadata=body.metadata)
-    return json_answer(await services.loop.run(states))
+    return json_answer([selected(state, select) for state in await services.loop.run(states)])
 
 
 def named(checkpoint: CheckpointBody) -> JsonObject:

@@ -25,7 +25,7 @@ async def info(services: TheServices) -> Response:
         {
             "version": __version__,
             "langgraph_py_version": version("langgraph"),
-            "flags": {"assistants": True, "crons": True, "langsmith": False},
+            "flags": {"assistants": True, "crons": True, "langsmith": False, "strict_resume": True},
             "host": {"kind": "self-hosted"},
             "graphs": list(services.graphs.ids),
         }

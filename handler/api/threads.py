@@ -67,6 +67,9 @@ async def create_thread(
     """Create a thread."""
     now = services.clock()
     asked = body.ttl or TtlBody()
+    ttl = services.graphs.config.ttl.of_new_thread(now, asked.strategy, asked.ttl)
+    if asked.strategy and ttl is None:
+        raise Invalid("ttl: a strategy needs minutes (ttl), where checkpointer.ttl of langgraph.json has no default")
     thread = with_graph(
         Thread(
             tenant=caller.tenant,
@@ -75,7 +78,7 @@ async def create_thread(
             created_at=now,
             updated_at=now,
             metadata=own_metadata(body.metadata),
-            ttl=services.graphs.config.ttl.of_new_thread(now, asked.strategy, asked.ttl),
+            ttl=ttl,
         )
     )
     if body.supersteps:
@@ -129,6 +132,8 @@ async def patch_thread(
     """Merge metadata into a thread's, key by key at the top level."""
     canonical = as_uuid(thread_id, "thread")
     changes, now = own_metadata(body.metadata), services.clock()
+    if body.ttl and body.ttl.ttl is None:
+        raise Invalid("ttl: a change needs minutes (ttl)")
     ttl = services.graphs.config.ttl.of_new_thread(now, body.ttl.strategy, body.ttl.ttl) if body.ttl else None
     thread = await services.offload(services.threads.merge_metadata, caller.tenant, canonical, changes, now, ttl)
     if thread is None:

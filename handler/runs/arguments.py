@@ -17,6 +17,9 @@ OWN_CONFIGURABLE = ("thread_id", "run_id", "graph_id", "assistant_id", "user_id"
 CHECKPOINT_KEYS = ("checkpoint_id", "checkpoint_ns", "checkpoint_map")
 """What names a checkpoint, in `configurable` as in the body's `checkpoint`."""
 
+STRICT_RESUME = "__pregel_strict_resume"
+"""Where LangGraph looks, in `configurable`, whether a resume that answers no waiting interrupt is an error."""
+
 INTERRUPTING_MODE = "updates"
 """The stream mode under which an interrupted run answers with its interrupts alone."""
 
@@ -70,11 +73,14 @@ def graph_arguments(run: Run, graph: Any, *, resumes: bool) -> GraphArguments:
     if resumes:
         for name in CHECKPOINT_KEYS:
             config["configurable"].pop(name, None)
+    context = graph_context(graph, config, kwargs)
+    if kwargs.get("strict_resume"):
+        config["configurable"][STRICT_RESUME] = True
     modes = kwargs.get("stream_mode") or []
     return GraphArguments(
         input=None if resumes else graph_input(kwargs),
         config=config,
-        context=graph_context(graph, config, kwargs),
+        context=context,
         interrupt_before=kwargs.get("interrupt_before"),
         interrupt_after=kwargs.get("interrupt_after"),
         durability=kwargs.get("durability") or "async",

@@ -165,6 +165,9 @@ FIELDS = [
     *each("webhook", 1, ""),
     *each("webhook", "/relative", "http://127.0.0.1/hook", "http://10.0.0.1/hook", "ftp://93.184.216.34/"),
     *each("after_seconds", 1e300),
+    *each("strict_resume", "x", 1),
+    *each("langsmith_tracer", "x", []),
+    Case("langsmith_tracer", 501, "langsmith_tracer", {**GOOD, "langsmith_tracer": {"project_name": "p"}}),
 ]
 
 COMMANDS = [

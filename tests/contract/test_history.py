@@ -1,6 +1,7 @@
 """Histories and states at a checkpoint, as the reference server shows them."""
 
 import httpx
+import pytest
 
 from tests.contract.calls import UNKNOWN, Json, read, state_of, wait
 
@@ -73,3 +74,45 @@ def test_the_state_at_an_unknown_checkpoint_is_empty(api: httpx.Client, thread_i
     state = read(api, f"/threads/{thread_id}/state/{UNKNOWN}")
     assert (state["values"], state["next"], state["created_at"]) == ({}, [], None)
     assert state["checkpoint"] == {"checkpoint_id": UNKNOWN, "thread_id": thread_id}
+
+
+@pytest.mark.parametrize(
+    ("select", "keys"),
+    [
+        (["values"], None),
+        (["values.entries", "next"], {"entries"}),
+        (["values.entries", "values.nothing"], {"entries"}),
+        (["values", "values.entries"], None),
+        (["checkpoint", "metadata", "created_at", "tasks", "interrupts", "parent_checkpoint"], None),
+    ],
+    ids=str,
+)
+def test_of_a_state_what_is_selected_is_shown(
+    select: list[str], keys: set[str] | None, api: httpx.Client, thread_id: str
+) -> None:
+    wait(api, thread_id, input={"n": 1})
+    whole = state_of(api, thread_id)
+    expected = {name: whole[name] for name in (one.partition(".")[0] for one in select)}
+    if keys is not None:
+        expected["values"] = {name: whole["values"][name] for name in keys}
+    by = {"select": select}
+    answers = [
+        api.get(f"/threads/{thread_id}/state", params=by).json(),
+        api.get(f"/threads/{thread_id}/state/{whole['checkpoint_id']}", params=by).json(),
+        api.post(f"/threads/{thread_id}/state/checkpoint", json={"checkpoint": whole["checkpoint"], **by}).json(),
+        history(api, thread_id, **by)[0],
+    ]
+    assert answers == [expected] * 4
+
+
+@pytest.mark.parametrize("field", ["value", "valuesx", "run_id", ""])
+def test_a_field_that_no_state_has_is_refused(field: str, api: httpx.Client, thread_id: str) -> None:
+    at = {"checkpoint": {"checkpoint_id": UNKNOWN}, "select": [field]}
+    for answer in (
+        api.get(f"/threads/{thread_id}/state", params={"select": field}),
+        api.get(f"/threads/{thread_id}/state/{UNKNOWN}", params={"select": ["values", field]}),
+        api.post(f"/threads/{thread_id}/state/checkpoint", json=at),
+        api.post(f"/threads/{thread_id}/history", json={"select": [field]}),
+    ):
+        assert answer.status_code == 422
+        assert repr(field) in answer.json()["detail"]

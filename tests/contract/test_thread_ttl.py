@@ -32,7 +32,7 @@ def test_a_thread_shows_its_ttl_to_those_who_ask(api: httpx.Client) -> None:
 
 def test_a_thread_is_kept_for_ever_unless_somebody_says_otherwise(api: httpx.Client, thread_id: str) -> None:
     assert ttl_of(api, thread_id) is None
-    assert ttl_of(api, created(api, {"strategy": "delete"})) is None
+    assert ttl_of(api, created(api, {})) is None
 
 
 def test_patch_sets_another_ttl(api: httpx.Client, thread_id: str) -> None:
@@ -60,6 +60,17 @@ def test_a_thread_that_is_over_is_not_there(api: httpx.Client) -> None:
     assert api.post("/threads/search", json={"ids": [thread_id]}).json() == []
     api.post("/threads", json={"thread_id": thread_id}).raise_for_status()
     assert api.get(f"/threads/{thread_id}").status_code == 200
+
+
+@pytest.mark.parametrize("ttl", [{"strategy": "delete"}, {"strategy": "keep_latest", "ttl": None}], ids=str)
+def test_a_strategy_without_minutes_is_refused(ttl: Json, api: httpx.Client, thread_id: str) -> None:
+    for refused in (
+        api.post("/threads", json={"ttl": ttl}),
+        api.patch(f"/threads/{thread_id}", json={"ttl": ttl, "metadata": {"k": "v"}}),
+    ):
+        assert refused.status_code == 422
+        assert "minutes" in refused.json()["detail"]
+    assert "k" not in read(api, f"/threads/{thread_id}")["metadata"]
 
 
 @pytest.mark.parametrize(

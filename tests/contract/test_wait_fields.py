@@ -446,6 +446,21 @@ def test_resume_may_name_the_interrupt(api: httpx.Client, thread_id: str) -> Non
     assert wait(api, thread_id, command={"resume": {interrupt["id"]: "named"}})["answer"] == "named"
 
 
+@pytest.mark.parametrize("resume", [{"0" * 32: "nobody"}, {}], ids=str)
+def test_a_strict_resume_that_answers_no_waiting_interrupt_fails_and_the_question_stands(
+    resume: Json, api: httpx.Client, thread_id: str
+) -> None:
+    [interrupt] = asked(api, thread_id)["__interrupt__"]
+    before = state_of(api, thread_id)
+    failed = wait(api, thread_id, command={"resume": resume}, strict_resume=True)
+    assert failed["__error__"]["error"] == "UnknownInterruptError"
+    assert last_run(api, thread_id)["status"] == "error"
+    assert state_of(api, thread_id) == before
+    answered = wait(api, thread_id, command={"resume": {interrupt["id"]: "named"}}, strict_resume=True)
+    assert answered["answer"] == "named"
+    assert read(api, "/info")["flags"]["strict_resume"] is True
+
+
 def test_resume_with_nothing_to_resume_changes_nothing(api: httpx.Client, thread_id: str) -> None:
     first = wait(api, thread_id, input={"n": 1})
     assert wait(api, thread_id, command={"resume": "what?"}) == first

@@ -42,6 +42,27 @@ def python_methods() -> dict[str, set[str]]:
     return found
 
 
+@cache
+def python_fields() -> dict[str, set[str]]:
+    """The names of all that each method of the Python SDK writes into dictionaries: `threads.create` → names."""
+    found: dict[str, set[str]] = {}
+    for source in (Path(langgraph_sdk.__file__).parent / "_sync").glob("*.py"):
+        client = "crons" if source.stem == "cron" else source.stem
+        for function in ast.walk(ast.parse(source.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                found.setdefault(f"{client}.{function.name}", set()).update(names_written(function))
+    return found
+
+
+def names_written(node: ast.AST) -> Iterator[str]:
+    """The constant keys of the dictionaries below a node, and those that are set."""
+    for one in ast.walk(node):
+        keys = one.keys if isinstance(one, ast.Dict) else []
+        if isinstance(one, ast.Subscript) and isinstance(one.ctx, ast.Store):
+            keys = [one.slice]
+        yield from (key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+
+
 def endpoints_of(module: ast.Module) -> Iterator[str]:
     """What the classes of a module call: by the call's own path, or by those of its function or its class."""
     for one in ast.walk(module):

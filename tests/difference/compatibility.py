@@ -46,8 +46,8 @@ JavaScript {javascript}) and the reference server, `langgraph dev` (langgraph-ap
 | partial | {partial} |
 | no: 501 with a body that names the endpoint | {no} |
 
-A parameter that is not supported is answered 501 as well, by its name. Unknown paths are 404, unknown fields are
-ignored, every error is `{{"detail": "…"}}`.
+A parameter that is not supported is answered 501 as well, by its name. Unknown paths are 404; unknown fields are
+ignored, as by the reference, but none that an SDK sends is unknown. Every error is `{{"detail": "…"}}`.
 """
 
 DIFFERENCES = """\

@@ -9,10 +9,18 @@ import pytest
 
 from handler.api.app import ROUTERS
 from handler.api.endpoints import DOCS, ENDPOINTS, served
-from tests.difference.clients import callers, javascript_calls, python_endpoints
+from tests.difference.clients import callers, javascript_calls, python_endpoints, python_fields, python_methods
 from tests.difference.compatibility import MISSING, PARTIAL, status_of
 from tests.difference.documents import documents, openapi
 from tests.difference.evidence import evidence
+
+NO_FIELDS = {
+    ("threads.create", "graph_id"),  # of its metadata
+    ("threads.update", "Prefer"),  # a header, which the document lists with FastAPI's own name
+    ("assistants.search", "assistants"),
+    ("assistants.search", "next"),  # of what it returns
+}
+"""What the SDK names where it is no field of a request."""
 
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -67,6 +75,35 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 def test_the_openapi_document_describes_every_route() -> None:
     assert {endpoint for endpoint, _ in operations(openapi())} == served(ROUTERS)
+
+
+def taken_by(document: dict[str, Any], node: Any) -> set[str]:
+    """The names of all that an operation takes: parameters and fields, nested ones too."""
+    if isinstance(node, list):
+        return {name for one in node for name in taken_by(document, one)}
+    if not isinstance(node, dict):
+        return set()
+    if "$ref" in node:
+        return taken_by(document, document["components"]["schemas"][node["$ref"].rpartition("/")[2]])
+    names = set(node.get("properties", {})) | ({node["name"]} if "in" in node else set())
+    return names.union(*(taken_by(document, one) for one in node.values()))
+
+
+def test_no_field_that_the_python_sdk_sends_is_unknown() -> None:
+    document = openapi()
+    taken = {
+        endpoint: taken_by(document, [operation.get("parameters"), operation.get("requestBody")])
+        for endpoint, operation in operations(document)
+    }
+    sent, methods = python_fields(), python_methods()
+    assert {"strict_resume", "langsmith_tracer"} <= sent["runs.wait"], "names are found at all"
+    unknown = {
+        (method, name)
+        for method, names in sent.items()
+        if methods[method] & taken.keys()
+        for name in names.difference(*(taken[one] for one in methods[method] & taken.keys()))
+    }
+    assert unknown == NO_FIELDS
 
 
 def test_every_operation_has_a_name_of_its_own_a_tag_and_the_one_shape_of_errors() -> None:

@@ -52,6 +52,8 @@ GOOD: dict[str, list[Any]] = {
     "webhook": ["https://example.com"],
     "after_seconds": [0, 1, 1.5],
     "feedback_keys": [[], ["a"]],
+    "strict_resume": [True, False],
+    "langsmith_tracer": [{}, {"project_name": "p"}],
 }
 BAD: dict[str, list[Any]] = {
     "assistant_id": [None, 1, [], {}, True],
@@ -76,6 +78,8 @@ BAD: dict[str, list[Any]] = {
     "webhook": ["", 1],
     "after_seconds": ["1", True, []],
     "feedback_keys": ["a", [1]],
+    "strict_resume": ["x", 0],
+    "langsmith_tracer": ["p", []],
 }
 
 
@@ -136,6 +140,8 @@ def test_a_bare_node_name_is_a_list_of_one_and_a_star_is_all(name: str) -> None:
 def test_what_is_not_done_is_refused_by_name() -> None:
     with pytest.raises(NotSupported, match="feedback_keys"):
         refuse_unsupported(body(feedback_keys=["a"], stream=True))
+    with pytest.raises(NotSupported, match="langsmith_tracer"):
+        refuse_unsupported(body(langsmith_tracer={"project_name": "p"}))
 
 
 def test_what_is_asked_not_to_be_done_is_not_refused() -> None:
