@@ -47,6 +47,11 @@ def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None
     return Response(encode(value), status, headers=headers, media_type="application/json")
 
 
+def page_headers(end: int, *, more: bool) -> Mapping[str, str]:
+    """The headers of a page that ends before row `end`: how many rows there are at least, and where the next begins."""
+    return {"X-Pagination-Total": str(end + more)} | ({"X-Pagination-Next": str(end)} if more else {})
+
+
 def error_answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The one shape of an error: `{"detail": text}`."""
     return json_answer({"detail": detail}, status, headers)

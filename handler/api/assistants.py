@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from handler.api.answers import json_answer
+from handler.api.answers import json_answer, page_headers
 from handler.api.assistant_bodies import (
     AssistantCountBody,
     AssistantCreateBody,
@@ -159,11 +159,7 @@ async def search_assistants(
     page = [shown_assistant(one) for one in found[body.offset : end]]
     if body.select:
         page = [{name: row[name] for name in body.select} for row in page]
-    more = len(found) > end
-    headers = {"X-Pagination-Total": str(end + 1 if more else body.offset + len(page))}
-    if more:
-        headers["X-Pagination-Next"] = str(end)
-    return json_answer(page, headers=headers)
+    return json_answer(page, headers=page_headers(body.offset + len(page), more=len(found) > end))
 
 
 @router.post("/assistants/count", openapi_extra=documented(AssistantCountBody))

@@ -1,13 +1,12 @@
 """/runs/crons and /threads/{id}/runs/crons, as `client.crons` calls them."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from handler.api.answers import json_answer
+from handler.api.answers import json_answer, page_headers
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, checked, documented, parsed_body
 from handler.api.cron_schemas import CronBody, CronCountBody, CronPatchBody, CronSearchBody, shown_cron
@@ -15,6 +14,7 @@ from handler.api.schemas import as_uuid
 from handler.api.services import Services, TheServices
 from handler.api.starts import accept, assistant_of
 from handler.api.threads import thread_of
+from handler.domain.filters import contains
 from handler.domain.models import Caller, Cron, JsonObject, new_run_id
 from handler.errors import BadRequest, CronNotFound, NotSupported
 from handler.runs.schedules import next_fire
@@ -142,11 +142,7 @@ async def search_crons(
     page = [shown_cron(cron) for cron in found[body.offset : end]]
     if body.select:
         page = [{name: row[name] for name in body.select} for row in page]
-    more = len(found) > end
-    headers = {"X-Pagination-Total": str(end + 1 if more else body.offset + len(page))}
-    if more:
-        headers["X-Pagination-Next"] = str(end)
-    return json_answer(page, headers=headers)
+    return json_answer(page, headers=page_headers(body.offset + len(page), more=len(found) > end))
 
 
 @router.post("/runs/crons/count", openapi_extra=documented(CronCountBody))
@@ -168,15 +164,6 @@ async def fitting(services: Services, caller: Caller, body: CronCountBody) -> li
         and thread_id in (None, cron.thread_id)
         and contains(cron.metadata, body.metadata or {})
     ]
-
-
-def contains(whole: Any, part: Any) -> bool:
-    """Whether a JSON value has all that another has, at every depth."""
-    if isinstance(whole, Mapping) and isinstance(part, Mapping):
-        return all(name in whole and contains(whole[name], value) for name, value in part.items())
-    if isinstance(whole, list) and isinstance(part, list):
-        return all(any(contains(one, other) for one in whole) for other in part)
-    return bool(whole == part)
 
 
 def payload_of(given: JsonObject, before: JsonObject, assistant_id: str, cron_id: str) -> JsonObject:

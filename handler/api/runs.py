@@ -21,12 +21,12 @@ from handler.domain.models import (
     Run,
     new_run_id,
 )
-from handler.domain.status import RunStatus
+from handler.domain.status import TERMINAL, RunStatus
 from handler.errors import BadRequest, Invalid, NotFound, NotSupported, RunNotFound, ThreadNotFound
 
 router = APIRouter(tags=["runs"])
 
-ACTIVE = (RunStatus.PENDING, RunStatus.RUNNING)
+ACTIVE = frozenset(RunStatus) - TERMINAL
 """What `status: all` of a cancel means."""
 
 MOST_IN_BATCH = 100

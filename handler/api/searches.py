@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from handler.api.answers import encode
+from handler.api.answers import encode, page_headers
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, documented
 from handler.api.schemas import ThreadCountBody, ThreadSearchBody, shown_thread
@@ -40,10 +40,7 @@ async def search_threads(
     content = encode([shown_row(row, body) for row in rows])
     if len(content) > services.settings.max_result_bytes:
         raise PayloadTooLarge("The page is too large: ask for fewer threads, or select fields without values")
-    after = body.offset + body.limit
-    headers = {"X-Pagination-Total": str(after + 1 if more else body.offset + len(rows))}
-    if more:
-        headers["X-Pagination-Next"] = str(after)
+    headers = page_headers(body.offset + len(rows), more=more)
     return Response(content, media_type="application/json", headers=headers)
 
 

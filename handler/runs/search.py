@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from handler.domain.filters import contains
 from handler.domain.models import JsonObject, Thread
 from handler.domain.ports import ThreadStore
 from handler.domain.status import ThreadStatus
@@ -162,15 +163,6 @@ class Search:
             return Found(row.thread, self.plain(values), self.plain(interrupts))
 
         return list(await asyncio.gather(*(read(row) for row in rows)))
-
-
-def contains(actual: Any, wanted: Any) -> bool:
-    """Whether a JSON value has all that is wanted: objects key by key, anything else as a whole."""
-    if isinstance(wanted, dict):
-        return isinstance(actual, dict) and all(
-            name in actual and contains(actual[name], value) for name, value in wanted.items()
-        )
-    return isinstance(actual, bool) == isinstance(wanted, bool) and bool(actual == wanted)
 
 
 def sort_key(thread: Thread, name: str) -> str:
