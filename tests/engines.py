@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 
+ONE_AT_A_TIME = threading.Lock()
+"""Held by whoever is in moto."""
+
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 DUMMY_CREDENTIALS = {
@@ -101,7 +104,8 @@ def moto_serialised(wrap: Callable[[WsgiApp], WsgiApp] | None = None) -> Iterato
     """Serve moto on a free port of 127.0.0.1, one request at a time; `wrap` may put WSGI middleware inside the lock.
 
     moto checks a condition and writes without a lock of its own. The connections are threads, so that keep-alive
-    works; the application is entered by one at a time. State is moto's own, shared by all servers of the process.
+    works; the application is entered by one at a time. State is moto's own, shared by all servers of the process, and
+    so is the lock.
     """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
@@ -132,12 +136,11 @@ def moto_serialised(wrap: Callable[[WsgiApp], WsgiApp] | None = None) -> Iterato
 
 def one_at_a_time(app: WsgiApp) -> WsgiApp:
     """Put one lock around a WSGI application, held until the whole body is there."""
-    lock = threading.Lock()
 
     def serialised(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
-        with lock:
+        with ONE_AT_A_TIME:
             return list(app(environ, start_response))
 
     return serialised

@@ -2,25 +2,42 @@
 
 Nothing sleeps: when nothing is ready, the time of the next timer is now. Blocking work given to an executor runs on a
 thread of its own, but only while the loop stands still; at each `park` it hands the turn back and goes on later.
-Work that waits for a lock which other work holds is left alone until it has it: the one place where real time counts.
+Work that waits for a lock which other work holds is left alone until it has it. The kernel tells who waits for a lock
+from who waits for a processor, so a busy machine changes nothing; where it does not say (macOS), real time decides.
 """
 
 import asyncio
 import contextvars
+import re
 import selectors
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-BLOCKED_S = 0.05
-"""Real seconds after which work that neither ends nor parks is taken to wait for a lock that other work holds."""
+LOOK_S = 0.02
+"""Real seconds between two looks at work that neither ends nor parks.
+
+A thread that waits for the interpreter wakes every 5 ms; one that slept through all of this waits for a lock.
+"""
 
 GLANCE_S = 0.002
-"""Real seconds for which the loop looks, at each turn, whether such work goes on."""
+"""Real seconds for which the loop waits, where the kernel does not say who sleeps, to see whether such work goes on."""
 
 STUCK_S = 10.0
 """Real seconds after which it is a deadlock if nothing else can happen."""
+
+ENDLESS_S = 120.0
+"""Real seconds after which work that runs without ending or parking never will."""
+
+TASKS = Path("/proc/self/task")
+TOLD = TASKS.exists()
+"""Whether the kernel says who sleeps."""
+
+ASLEEP = re.compile(r"^State:\tS.*^voluntary_ctxt_switches:\t(\d+)$", re.MULTILINE | re.DOTALL)
 
 
 class Deadlock(AssertionError):
@@ -59,17 +76,20 @@ class NoIO(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.somebody_goes_on: Callable[[float], bool] = lambda _seconds: False
-        """Looks for so many real seconds whether blocked work goes on."""
+        self.somebody_goes_on: Callable[[], bool] = lambda: False
+        """Looks whether blocked work goes on."""
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """Let so much time pass at once."""
-        if self.somebody_goes_on(GLANCE_S):
+        if self.somebody_goes_on():
             return []
         if timeout is None:
-            if self.somebody_goes_on(STUCK_S):
-                return []
-            raise Deadlock("nothing is scheduled any more")
+            deadline = time.monotonic() + STUCK_S
+            while not self.somebody_goes_on():
+                if time.monotonic() > deadline:
+                    raise Deadlock("nothing is scheduled any more")
+                time.sleep(LOOK_S)
+            return []
         self.now += max(timeout, 0)
         return []
 
@@ -93,6 +113,11 @@ class Job:
         self.error: BaseException | None = None
         self.turn = taken_lock()
         self.handed_back = taken_lock()
+        self.hand: Hand | None = None
+        self.sleep: int | None = None
+        """The sleep in which the loop has left it: it waits for a lock until another begins."""
+        self.elsewhere = False
+        """Whether it waits for what has nothing to do with the loop, and keeps its turn."""
 
     def run(self) -> None:
         """Do the work, on a thread of the pool."""
@@ -120,12 +145,21 @@ class Hand:
         self.pool = pool
         self.job: Job | None = None
         self.called = taken_lock()
-        threading.Thread(target=self._serve, name="hand", daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, name="hand", daemon=True)
+        self.thread.start()
 
     def begin(self, job: Job) -> None:
         """Take a job."""
         self.job = job
+        job.hand = self
         self.called.release()
+
+    def asleep(self) -> int | None:
+        """The number of the thread's present sleep; None if it runs, or waits for a processor; 0 if nobody can say."""
+        if not TOLD:
+            return 0
+        found = ASLEEP.search((TASKS / str(self.thread.native_id) / "status").read_text())
+        return int(found[1]) if found else None
 
     def _serve(self) -> None:
         while True:
@@ -137,6 +171,7 @@ class Hand:
             HERE.job = None
             self.job = None
             job.parked_s = None
+            job.hand = None
             self.pool.idle.append(self)
             job.handed_back.release()
             del job
@@ -162,6 +197,20 @@ def park(seconds: float) -> None:
     job.parked_s = seconds
     job.handed_back.release()
     job.turn.acquire()
+
+
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Keep the turn while an engine outside the loop answers, however long it takes."""
+    job = HERE.job
+    if job is None:
+        yield
+        return
+    job.elsewhere = True
+    try:
+        yield
+    finally:
+        job.elsewhere = False
 
 
 class Clockwork(asyncio.SelectorEventLoop):
@@ -232,17 +281,20 @@ class Clockwork(asyncio.SelectorEventLoop):
         self._await_turn(job)
 
     def _await_turn(self, job: Job) -> None:
-        if job.handed_back.acquire(timeout=BLOCKED_S):
+        if hands_back(job):
             self._go_on(job)
         else:
             self._blocked.append(job)
+        self._somebody_goes_on()
 
-    def _somebody_goes_on(self, seconds: float) -> bool:
-        gone_on = [job for job in self._blocked if job.handed_back.acquire(timeout=seconds)]
-        for job in gone_on:
-            self._blocked.remove(job)
-            self._go_on(job)
-        return bool(gone_on)
+    def _somebody_goes_on(self) -> bool:
+        gone_on = False
+        while woken := next((job for job in self._blocked if not sleeps_on(job)), None):
+            if hands_back(woken):
+                self._blocked.remove(woken)
+                self._go_on(woken)
+                gone_on = True
+        return gone_on
 
     def _go_on(self, job: Job) -> None:
         if job.parked_s is not None:
@@ -253,3 +305,32 @@ class Clockwork(asyncio.SelectorEventLoop):
                 job.done.set_exception(job.error)
             else:
                 job.done.set_result(job.result)
+
+
+def hands_back(job: Job) -> bool:
+    """Wait until a job ends or parks; False if it waits for a lock that other work holds."""
+    deadline = time.monotonic() + ENDLESS_S
+    job.sleep = None
+    while not job.handed_back.acquire(timeout=LOOK_S):
+        if time.monotonic() > deadline:
+            raise Deadlock("work has neither ended nor parked")
+        hand = job.hand
+        if hand is None or job.elsewhere:
+            continue
+        sleep = hand.asleep()
+        if sleep is not None and sleep == job.sleep:
+            return False
+        job.sleep = sleep
+    return True
+
+
+def sleeps_on(job: Job) -> bool:
+    """Whether a job still waits for the lock for which it was left."""
+    if job.hand is None:
+        return False
+    if TOLD:
+        return job.hand.asleep() == job.sleep
+    if job.handed_back.acquire(timeout=GLANCE_S):
+        job.handed_back.release()
+        return False
+    return True

@@ -71,9 +71,10 @@ def moto() -> Iterator[Engine]:
     with moto_serialised() as engine:
         engine.create_table(SETTINGS.table_name)
         yield engine
+        engine.dynamodb().delete_table(TableName=SETTINGS.table_name)
+        engine.dynamodb().close()
 
 
-@pytest.mark.slow  # on a machine that is short of CPU a scenario takes another course now and then
 @pytest.mark.parametrize("scenario", COMPARED)
 def test_dictionary_answers_as_moto_does(moto: Engine, scenario: str) -> None:
     table = Compared(moto)

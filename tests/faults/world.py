@@ -27,7 +27,7 @@ from handler.errors import StorageUnavailable
 from handler.runs.driver import Limits
 from handler.runs.waiter import JITTER
 from handler.settings import Settings
-from tests.faults.clockwork import OWNER, Clockwork, Owner, park
+from tests.faults.clockwork import OWNER, Clockwork, Owner, elsewhere, park
 from tests.faults.dictionary import READS, Dictionary
 
 Result = TypeVar("Result")
@@ -338,6 +338,7 @@ class World:
         self.loop = Clockwork()
         self.plan = plan
         self.random = random.Random(plan.seed)
+        self._chance = random.getstate(), JITTER.getstate()
         random.seed(plan.seed)  # the service's own jitter, of the storage
         JITTER.seed(plan.seed)  # and of those who wait
         self.table = table or Dictionary()
@@ -376,7 +377,10 @@ class World:
         self._numbers = 0
 
     def close(self) -> None:
-        """End all that still goes on, so that nothing is left for the garbage collector to complain about."""
+        """End all that still goes on, and leave chance to others as it was.
+
+        Nothing is left for the garbage collector to complain about.
+        """
         for process in self.processes:
             process.dead = True
             process.frozen = False
@@ -388,6 +392,9 @@ class World:
                 task.cancel()
             self.loop.run_until_complete(asyncio.sleep(1))
         self.loop.close()
+        everybodys, waiters = self._chance
+        random.setstate(everybodys)
+        JITTER.setstate(waiters)
 
     # ------------------------------------------------------------------ processes
 
@@ -414,7 +421,7 @@ class World:
 
     def act(self, process: Process, effect: Callable[[], Any]) -> Any:
         """Let a call of a process have its effect."""
-        with self.one_at_a_time:
+        with elsewhere(), self.one_at_a_time:
             self.actor = process
             return effect()
 
