@@ -214,6 +214,8 @@ class Run:
     """When its webhook took the news, or was given up."""
     idempotency: IdempotencyKey | None = None
     """The key under which it is to be admitted; not kept on the run."""
+    pieces: int = 0
+    """In how many items of their own its arguments are stored; 0: in none."""
 
     @property
     def ended(self) -> bool:

@@ -202,10 +202,9 @@ def thread_from_item(tenant: str, thread_id: str, item: Item) -> Thread | None:
     )
 
 
-def run_to_item(run: Run, kwargs: Value | None) -> Item:
-    """A run's item; `kwargs` are its packed arguments, None where they stand in items of their own."""
+def run_to_item(run: Run, arguments: Item) -> Item:
+    """A run's item; `arguments` is what it holds of them."""
     optional = {
-        "kwargs": kwargs,
         "started_at": instant(run.started_at) if run.started_at else None,
         "due_at": instant(run.due_at) if run.due_at else None,
         "present_until_ms": number(run.present_until_ms) if run.present_until_ms is not None else None,
@@ -221,14 +220,13 @@ def run_to_item(run: Run, kwargs: Value | None) -> Item:
         "metadata": json_text(run.metadata),
         "attempt": number(run.attempt),
         "handoffs": number(run.handoffs),
+        **arguments,
         **{name: value for name, value in optional.items() if value is not None},
     }
 
 
-def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | None = None) -> Run:
-    """A run as stored; `kwargs` where they stand in items of their own."""
-    if "kwargs" in item:
-        kwargs = unpacked(item["kwargs"]["B"])
+def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject) -> Run:
+    """A run as stored; `kwargs` are its arguments, wherever they stand."""
     return Run(
         tenant=tenant,
         thread_id=thread_id,
@@ -240,7 +238,8 @@ def run_from_item(tenant: str, thread_id: str, item: Item, kwargs: JsonObject | 
         updated_at=moment(item, "updated_at"),
         multitask_strategy=item["multitask_strategy"]["S"],
         metadata=from_json(item["metadata"]["S"]),
-        kwargs=kwargs or {},
+        kwargs=kwargs,
+        pieces=int(item["pieces"]["N"]) if "pieces" in item else 0,
         attempt=int(item["attempt"]["N"]),
         handoffs=int(item["handoffs"]["N"]),
         cancel=CancelAction(item["cancel"]["S"]) if "cancel" in item else None,

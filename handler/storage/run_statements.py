@@ -13,6 +13,9 @@ from handler.storage.table import Item
 CONFIG_BYTES = 2_000
 """A run's config up to this size is shown on its thread."""
 
+# The run's arguments stand in its item, and nowhere else. Refused, the item says how many pieces there are.
+NO_PIECES = "attribute_not_exists(#pieces)"
+
 RUN_ON_THREAD = "#active = :run, #graph = :graph, #assistant = :assistant"
 
 
@@ -37,11 +40,15 @@ def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
     )
 
 
-def run_ends(key: Item, outcome: Outcome, now: datetime) -> dict[str, Request]:
-    """Update (or Delete, as the outcome wants it) of a run that ends, where the table of moves allows it."""
+def run_ends(key: Item, outcome: Outcome, now: datetime, *, unread: bool = False) -> dict[str, Request]:
+    """Update (or Delete, as the outcome wants it) of a run that ends, where the table of moves allows it.
+
+    `unread`: the caller does not know of the run's pieces, and does not delete it if there are any.
+    """
     move = move_to(outcome.status)
     if outcome.deletes_run:
-        return {"Delete": conditional({"Key": key}, "", move["condition"], move["values"])}
+        condition = f"{move['condition']} AND {NO_PIECES}" if unread else move["condition"]
+        return {"Delete": conditional({"Key": key}, "", condition, move["values"])}
     sets = ["#status = :to", "#updated = :now", "#ended = :now"]
     if outcome.checkpoint_id is not None:
         sets.append("#checkpoint = :checkpoint")

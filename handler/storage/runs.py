@@ -5,7 +5,6 @@ refused it: an owner, a place in the queue or an epoch that only this very call 
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -15,26 +14,11 @@ from handler.domain.lease import STANDARD_TERMS, Lease, LeaseTerms
 from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
 from handler.domain.ports import Clock, Sighting, ThreadStore, Where
 from handler.domain.status import RunStatus, ThreadStatus
-from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, RunNotFound, StorageUnavailable, ThreadNotFound
+from handler.errors import AlreadyAccepted, LeaseLost, StorageUnavailable, ThreadNotFound
 from handler.storage import keys, lease_statements, queue_statements, run_statements, statements
-from handler.storage.items import (
-    Value,
-    json_packed,
-    run_from_item,
-    run_key,
-    run_to_item,
-    thread_from_item,
-    thread_key,
-    thread_to_item,
-    unpacked,
-)
+from handler.storage.items import run_from_item, run_key, run_to_item, thread_from_item, thread_key, thread_to_item
+from handler.storage.run_arguments import RunArguments
 from handler.storage.table import ConditionRefused, Item, Table
-
-INLINE_BYTES = 200_000
-"""Packed arguments up to this size stand in the run's item; larger ones in pieces of this size, written before."""
-
-MAX_ARGUMENT_BYTES = 20_000_000
-"""Packed arguments above this size are refused."""
 
 QUEUE_CAP = 60
 """How many runs may wait on one thread: a transaction that interrupts them all holds at most 100 items."""
@@ -50,6 +34,7 @@ class DynamoDBRuns:
         self, table: Table, clock: Clock, terms: LeaseTerms = STANDARD_TERMS, threads: ThreadStore | None = None
     ) -> None:
         self.table = table
+        self.arguments = RunArguments(table)
         self.threads = threads
         self.clock = clock
         self.terms = terms
@@ -71,25 +56,23 @@ class DynamoDBRuns:
         `seen` is the thread as it was read (its epoch must still hold), None to try without having looked: then the
         thread has to be clean as well. `new_thread` is what to create if there is no thread.
         """
+        run, arguments = self.arguments.write(run)
         begun = replace(run, status=RunStatus.RUNNING, attempt=1, started_at=run.created_at, updated_at=run.created_at)
-        kwargs = self._write_arguments(run)
         claim = Claim(run=begun, lease=lease, clean=seen is None or seen.clean)
-        on_run = [{"Put": statements.put_new(run_to_item(begun, kwargs))}, *self._key_of(run)]
-        thread = self._transact(run, {"Update": lease_statements.admit_on_thread(run, lease, seen=seen)}, *on_run)
-        if thread is ACCEPTED:
-            return claim
-        if thread is None:
-            if new_thread is None:
-                self._forget_arguments(run, kwargs)
-                raise ThreadNotFound(run.thread_id)
-            held = held_thread(new_thread, begun, lease)
-            thread = self._create(held, run, *on_run)
+        on_run = [{"Put": statements.put_new(run_to_item(begun, arguments))}, *self._key_of(run)]
+        on_thread = {"Update": lease_statements.admit_on_thread(run, lease, seen=seen)}
+        with self.arguments.forgotten_if_refused(run):
+            thread = self._transact(run, on_thread, *on_run)
             if thread is ACCEPTED:
-                return replace(claim, clean=True)
+                return claim
+            if thread is None:
+                thread = self._create(new_thread and held_thread(new_thread, begun, lease), run, *on_run)
+                if thread is ACCEPTED:
+                    return replace(claim, clean=True)
         assert isinstance(thread, Thread)  # noqa: S101 - neither accepted nor missing
         if owned(thread, lease):
             return claim
-        self._forget_arguments(run, kwargs)
+        self.arguments.forget(run)
         return thread
 
     def enqueue(self, run: Run, *, where: Where, new_thread: Thread | None) -> Thread | None:
@@ -97,25 +80,23 @@ class DynamoDBRuns:
 
         `where` says on what threads it may wait; `new_thread` is what to create if there is no thread.
         """
-        kwargs = self._write_arguments(run)
-        on_run = [{"Put": statements.put_new(run_to_item(run, kwargs))}, *self._key_of(run)]
+        run, arguments = self.arguments.write(run)
+        on_run = [{"Put": statements.put_new(run_to_item(run, arguments))}, *self._key_of(run)]
         cap = QUEUE_CAP if run.due_at is None else DELAYED_CAP
         on_thread = {"Update": queue_statements.enqueue_on_thread(run, where, cap)}
-        thread = self._transact(run, on_thread, *on_run)
-        if thread is None:
-            if new_thread is None:
-                self._forget_arguments(run, kwargs)
-                raise ThreadNotFound(run.thread_id)
-            line = (run.run_id,)
-            waiting = replace(new_thread, queue=line) if run.due_at is None else replace(new_thread, delayed=line)
-            thread = self._create(waiting, run, *on_run)
+        with self.arguments.forgotten_if_refused(run):
+            thread = self._transact(run, on_thread, *on_run)
+            if thread is None:
+                thread = self._create(new_thread and awaited_thread(new_thread, run), run, *on_run)
         if not isinstance(thread, Thread) or run.run_id in (*waiting_on(thread), thread.active_run):
             return None
-        self._forget_arguments(run, kwargs)
+        self.arguments.forget(run)
         return thread
 
-    def _create(self, thread: Thread, run: Run, *on_run: dict[str, Any]) -> Thread | object:
+    def _create(self, thread: Thread | None, run: Run, *on_run: dict[str, Any]) -> Thread | object:
         """Accept a run together with the thread that it needs; what is left of one that is gone makes room first."""
+        if thread is None:
+            raise ThreadNotFound(run.thread_id)
         if thread.ttl and self.threads:
             self.threads.arm(thread.tenant, thread.thread_id, thread.ttl.due)
         on_thread = {"Put": statements.put_new(thread_to_item(thread))}
@@ -123,6 +104,7 @@ class DynamoDBRuns:
         if found is None and self.threads and self.threads.expire(thread.tenant, thread.thread_id):
             found = self._transact(run, on_thread, *on_run)
         if found is None:
+            self.arguments.forget(run)
             raise StorageUnavailable("the thread is being deleted")
         return found
 
@@ -168,46 +150,44 @@ class DynamoDBRuns:
         the successor, which is then the next in line.
         """
         now = self.clock()
-        actions: list[dict[str, Any]] = []
-        kwargs: Value | None = None
+        on_victim: list[dict[str, Any]] = []
+        on_successor: list[dict[str, Any]] = []
         if victim is not None:
-            actions.append({"Update": run_statements.run_is_stopped(victim, action, now)})
+            on_victim.append({"Update": run_statements.run_is_stopped(victim, action, now)})
         if successor is not None:
-            kwargs = self._write_arguments(successor)
-            actions.append({"Put": statements.put_new(run_to_item(successor, kwargs))})
-            actions += [self._ends_unstarted(seen, run_id, action, now) for run_id in waiting_on(seen)]
-            actions += self._key_of(successor)
+            successor, arguments = self.arguments.write(successor)
+            on_successor.append({"Put": statements.put_new(run_to_item(successor, arguments))})
+            on_successor += self._key_of(successor)
+        run = victim or successor
+        assert run is not None  # noqa: S101 - one of them is given
         on_thread = {"Update": lease_statements.usurp_on_thread(victim, lease, seen, successor)}
-        thread = self._transact(victim or successor, on_thread, *actions)
+        waiting = waiting_on(seen) if successor else ()
+        large: dict[str, Run] = {}
+        while True:
+            ends = [unstarted_ends(seen, run_id, action, now, unread=run_id not in large) for run_id in waiting]
+            try:
+                with self.arguments.forgotten_if_refused(successor):
+                    thread = self._transact(run, on_thread, *on_victim, *ends, *on_successor)
+                break
+            except UnreadPieces as unread:
+                large |= {one.run_id: one for one in unread.runs}
         mine = thread is ACCEPTED
         if isinstance(thread, Thread):
             mine = owned(thread, lease) if victim else successor is not None and successor.run_id in waiting_on(thread)
         if not mine:
-            if successor is not None:
-                self._forget_arguments(successor, kwargs)
+            self.arguments.forget(successor)
             return None
-        if successor is not None and action is not CancelAction.INTERRUPT and waiting_on(seen):
-            self._forget_pieces(seen, waiting_on(seen))
-        run = victim or successor
-        assert run is not None  # noqa: S101 - one of them is given
+        self.arguments.forget(*large.values())
         stopped = replace(run, cancel=victim.cancel or action) if victim else run
         return Claim(run=stopped, lease=lease, clean=False)
 
     def cancel_queued(self, run: Run, action: CancelAction, seen: Thread) -> bool:
         """Take a pending run out of the queue and end it; False if the thread has changed."""
         on_thread = {"Update": queue_statements.cancel_queued_on_thread(run, seen)}
-        on_run = self._ends_unstarted(seen, run.run_id, action, self.clock())
-        done = self._transact(run, on_thread, on_run) is ACCEPTED
+        done = self._transact(run, on_thread, unstarted_ends(seen, run.run_id, action, self.clock())) is ACCEPTED
         if done and action is not CancelAction.INTERRUPT:
-            self._forget_pieces(seen, [run.run_id])
+            self.arguments.forget(run)
         return done
-
-    def _ends_unstarted(self, thread: Thread, run_id: str, action: CancelAction, now: datetime) -> dict[str, Any]:
-        outcome = Outcome(
-            RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, deletes_run=action is not CancelAction.INTERRUPT
-        )
-        key = run_key(thread.tenant, thread.thread_id, run_id)
-        return dict(run_statements.run_ends(key, outcome, now))
 
     def hand_off(self, claim: Claim, *, clean: bool) -> None:
         """Let go of the lease so that another driver goes on with the run. LeaseLost if another has it."""
@@ -241,6 +221,8 @@ class DynamoDBRuns:
             on_thread = {"Update": lease_statements.settle_on_thread(claim, outcome, now, queued=queued)}
             thread = self._transact(run, on_thread, on_run, *along)
             if thread is ACCEPTED:
+                if outcome.deletes_run:
+                    self.arguments.forget(run)
                 return following
             if not isinstance(thread, Thread):
                 break
@@ -276,25 +258,9 @@ class DynamoDBRuns:
     def delete(self, run: Run) -> None:
         """Delete a run that has ended, with its stream."""
         self.table.delete({"Key": run_key(run.tenant, run.thread_id, run.run_id)})
-        self._forget_arguments(run, None)
+        self.arguments.forget(run)
         events = statements.query_prefix(run.tenant, run.thread_id, keys.follow_sk(run.run_id), keys_only=True)
         self.table.batch_delete(list(self.table.query(events)))
-
-    def _forget_arguments(self, run: Run, packed: Value | None) -> None:
-        """Delete the arguments of a run that is gone or was refused, where they stand in items of their own."""
-        if packed is not None:
-            return
-        prefix = keys.payload_prefix(run.run_id)
-        pieces = statements.query_prefix(run.tenant, run.thread_id, prefix, keys_only=True)
-        self.table.batch_delete(list(self.table.query(pieces)))
-
-    def _forget_pieces(self, thread: Thread, run_ids: Sequence[str]) -> None:
-        """Delete the arguments of runs that went before they began; what is left of them goes with the thread."""
-        pieces = statements.query_prefix(thread.tenant, thread.thread_id, keys.PAYLOAD_PREFIX, keys_only=True)
-        gone = tuple(keys.payload_prefix(run_id) for run_id in run_ids)
-        with suppress(StorageUnavailable):  # the runs are gone all the same
-            found = [key for key in self.table.query(pieces) if key[keys.SK]["S"].startswith(gone)]
-            self.table.batch_delete(found)
 
     def _transact(
         self, run: Run | None, on_thread: dict[str, Any], *others: dict[str, Any]
@@ -307,6 +273,7 @@ class DynamoDBRuns:
             self._check_key(refused, others)
             item: Item | None = refused.items[0]
             if not refused.refused[0]:  # the thread agreed, so it was not reported
+                check_pieces(run, refused, others)
                 item = self.table.get(statements.get_strong(thread_key(run.tenant, run.thread_id)))
             thread = thread_from_item(run.tenant, run.thread_id, item) if item else None
             return None if thread is None or thread.expired(self.clock()) else thread
@@ -324,31 +291,43 @@ class DynamoDBRuns:
         if item["run_id"] != others[-1]["Put"]["Item"]["run_id"]:
             raise AlreadyAccepted(item["thread_id"]["S"], item["run_id"]["S"], item["fingerprint"]["S"])
 
-    def _write_arguments(self, run: Run) -> dict[str, Any] | None:
-        packed = json_packed(run.kwargs)
-        data: bytes = packed["B"]
-        if len(data) <= INLINE_BYTES:
-            return packed
-        if len(data) > MAX_ARGUMENT_BYTES:
-            raise PayloadTooLarge(f"the run's arguments are larger than {MAX_ARGUMENT_BYTES} bytes when compressed")
-        for index, start in enumerate(range(0, len(data), INLINE_BYTES)):
-            key = {**run_key(run.tenant, run.thread_id, run.run_id), keys.SK: {"S": keys.payload_sk(run.run_id, index)}}
-            self.table.put({"Item": {**key, "data": {"B": data[start : start + INLINE_BYTES]}}})
-        return None
-
     def _read(self, tenant: str, thread_id: str, item: Item) -> Run:
-        if "kwargs" in item:
-            return run_from_item(tenant, thread_id, item)
-        run_id = keys.run_id_of(item[keys.SK]["S"])
-        pieces = self.table.query(statements.query_prefix(tenant, thread_id, keys.payload_prefix(run_id)))
-        data = b"".join(piece["data"]["B"] for piece in pieces)
-        if not data:
-            raise RunNotFound(run_id)
-        return run_from_item(tenant, thread_id, item, unpacked(data))
+        return run_from_item(tenant, thread_id, item, self.arguments.read(tenant, thread_id, item))
 
 
 ACCEPTED = object()
 """What a transaction that went through returns."""
+
+
+class UnreadPieces(Exception):
+    """These runs, of which nothing was read, were to be deleted, and their arguments stand in pieces."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        super().__init__("runs have pieces")
+        self.runs = runs
+
+
+def check_pieces(run: Run, refused: ConditionRefused, others: Sequence[dict[str, Any]]) -> None:
+    """UnreadPieces if pieces are what kept runs of the thread from being deleted."""
+    found = [
+        run_from_item(run.tenant, run.thread_id, item, {})
+        for item, action in zip(refused.items[1:], others, strict=True)
+        if item
+        and "pieces" in item
+        and run_statements.NO_PIECES in action.get("Delete", {}).get("ConditionExpression", "")
+    ]
+    if found:
+        raise UnreadPieces(found)
+
+
+def unstarted_ends(
+    thread: Thread, run_id: str, action: CancelAction, now: datetime, *, unread: bool = False
+) -> dict[str, Any]:
+    """The part of a transaction that ends a run that has not begun."""
+    deletes = action is not CancelAction.INTERRUPT
+    outcome = Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED, deletes_run=deletes)
+    key = run_key(thread.tenant, thread.thread_id, run_id)
+    return dict(run_statements.run_ends(key, outcome, now, unread=unread))
 
 
 def waiting_on(thread: Thread) -> tuple[str, ...]:
@@ -359,6 +338,12 @@ def waiting_on(thread: Thread) -> tuple[str, ...]:
 def owned(thread: Thread, lease: Lease) -> bool:
     """Whether the thread's lease is this very one."""
     return thread.lease is not None and thread.lease.owner == lease.owner
+
+
+def awaited_thread(thread: Thread, run: Run) -> Thread:
+    """A new thread for which its first run already waits."""
+    line = (run.run_id,)
+    return replace(thread, queue=line) if run.due_at is None else replace(thread, delayed=line)
 
 
 def held_thread(thread: Thread, run: Run, lease: Lease) -> Thread:

@@ -41,6 +41,7 @@ NAMES = {
     "#error": "error",
     "#cancel": "cancel",
     "#present": "present_until_ms",
+    "#pieces": "pieces",
     "#hook_attempts": "webhook_attempts",
     "#hook_until": "webhook_until",
     "#hook_sent": "webhook_sent_at",

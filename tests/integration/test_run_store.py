@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from handler.domain.lease import CLOCK_SKEW_MS, Lease
-from handler.domain.models import CancelAction, Claim, Outcome, Run, Thread, to_ms
+from handler.domain.models import CancelAction, Claim, IdempotencyKey, Outcome, Run, Thread, to_ms
 from handler.domain.ports import Where
 from handler.domain.status import RunStatus, ThreadStatus
-from handler.errors import LeaseLost, PayloadTooLarge, ThreadNotFound
-from handler.storage.runs import INLINE_BYTES, QUEUE_CAP, DynamoDBRuns
+from handler.errors import AlreadyAccepted, LeaseLost, PayloadTooLarge, ThreadNotFound
+from handler.storage.run_arguments import INLINE_BYTES
+from handler.storage.runs import QUEUE_CAP, DynamoDBRuns
 from handler.storage.table import Table
 from handler.storage.threads import DynamoDBThreads
 from tests.integration.conftest import LosesResponses, everything
@@ -492,6 +493,26 @@ def test_large_arguments_of_a_refused_run_leave_nothing_behind(world: World) -> 
     assert everything(world.table) == before
 
 
+def test_large_arguments_of_a_request_that_was_answered_before_leave_nothing_behind(world: World) -> None:
+    def keyed(number: int) -> Run:
+        return replace(large(number), idempotency=IdempotencyKey("T1", "key", "digest", to_ms(LATER) // 1000 + 60))
+
+    assert world.runs.enqueue(keyed(1), where=Where.ANY, new_thread=None) is None
+    before = everything(world.table)
+    with pytest.raises(AlreadyAccepted):
+        world.runs.enqueue(keyed(2), where=Where.ANY, new_thread=None)
+    with pytest.raises(AlreadyAccepted):
+        world.runs.usurp(None, CancelAction.ROLLBACK, world.lease(), world.thread, keyed(3))
+    assert everything(world.table) == before
+
+
+def test_large_arguments_go_with_a_run_that_is_rolled_back(world: World) -> None:
+    claim = world.runs.admit(large(1), world.lease(), seen=None, new_thread=None)
+    assert isinstance(claim, Claim)
+    world.runs.settle(claim, replace(DONE, deletes_run=True), NOW)
+    assert (pieces(world), world.runs.get("acme", "T1", "R001")) == (set(), None)
+
+
 def pieces(world: World) -> set[str]:
     """The runs whose arguments stand in pieces."""
     found = [item["SK"]["S"] for item in everything(world.table)]
@@ -519,6 +540,78 @@ def test_large_arguments_go_with_a_run_that_is_taken_out_of_the_queue(
     assert pieces(world) == left
 
 
+def test_runs_with_large_arguments_go_together_with_those_without(world: World) -> None:
+    world.claim(1)
+    for number in (2, 3, 4, 5):
+        waiting = large(number) if number % 2 else run_of(number)
+        assert world.runs.enqueue(waiting, where=Where.BUSY, new_thread=None) is None
+    seen = world.thread
+    assert world.runs.usurp(world.run(1), CancelAction.ROLLBACK, world.lease(), seen, run_of(6)) is not None
+    assert pieces(world) == set()
+    left = world.runs.list("acme", "T1", limit=10, offset=0, status=None)
+    assert [run.run_id for run in left] == ["R006", "R001"]
+    assert world.thread.queue == ("R006",)
+
+
+def test_runs_with_large_arguments_stay_where_the_thread_has_changed(world: World) -> None:
+    world.claim(1)
+    assert world.runs.enqueue(large(2), where=Where.BUSY, new_thread=None) is None
+    seen = world.thread
+    world.enqueue(3)
+    before = everything(world.table)
+    assert world.runs.usurp(world.run(1), CancelAction.ROLLBACK, world.lease(), seen, large(4)) is None
+    assert everything(world.table) == before
+
+
+class Counts(Table):
+    """A table that tells what was sent."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table.client, table.name)
+        self.sent: list[str] = []
+
+    def _call(self, operation: str, request: Any) -> dict[str, Any]:
+        self.sent.append(operation)
+        return super()._call(operation, request)
+
+
+ENDS: dict[str, tuple[Callable[[World], Any], list[str]]] = {
+    "cancel a queued run": (
+        lambda world: world.runs.cancel_queued(run_of(2), CancelAction.ROLLBACK, world.thread),
+        ["get_item", "transact_write_items"],
+    ),
+    "push queued runs out": (
+        lambda world: world.runs.usurp(
+            run_of(1, status=RunStatus.RUNNING), CancelAction.ROLLBACK, world.lease(), world.thread, run_of(4)
+        ),
+        ["get_item", "transact_write_items"],
+    ),
+    "delete a run": (lambda world: world.runs.delete(run_of(1)), ["delete_item", "query"]),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_nobody_looks_for_pieces_where_there_are_none(world: World, end: str) -> None:
+    awaited(world)
+    world.enqueue(3)
+    counting = Counts(world.table)
+    seen = World(counting)
+    seen.epoch = world.epoch
+    act, sent = ENDS[end]
+    act(seen)
+    assert counting.sent == sent
+
+
+def test_pieces_of_a_queued_run_that_nobody_has_read_cost_one_more_transaction(world: World) -> None:
+    world.claim(1)
+    for number in (2, 3):
+        assert world.runs.enqueue(large(number), where=Where.BUSY, new_thread=None) is None
+    counting = Counts(world.table)
+    runs = DynamoDBRuns(counting, lambda: NOW)
+    assert runs.usurp(world.run(1), CancelAction.ROLLBACK, world.lease(), world.thread, run_of(4)) is not None
+    assert counting.sent == ["transact_write_items", "transact_write_items", "batch_write_item"]
+
+
 def test_arguments_of_an_accepted_run_survive_a_lost_response(losing: World) -> None:
     run, lease = large(1), losing.lease()
     claim = losing.runs.admit(run, lease, seen=None, new_thread=None)
@@ -530,7 +623,7 @@ def test_arguments_of_an_accepted_run_survive_a_lost_response(losing: World) -> 
 def test_arguments_too_large_for_dynamodb_are_refused_before_anything_is_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handler.storage.runs.MAX_ARGUMENT_BYTES", 2 * INLINE_BYTES)
+    monkeypatch.setattr("handler.storage.run_arguments.MAX_ARGUMENT_BYTES", 2 * INLINE_BYTES)
     before = everything(world.table)
     with pytest.raises(PayloadTooLarge):
         world.runs.admit(large(1), world.lease(), seen=None, new_thread=None)

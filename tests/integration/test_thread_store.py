@@ -14,7 +14,8 @@ from handler.domain.lease import Lease
 from handler.domain.models import Claim, Outcome, Run, Thread
 from handler.domain.status import RunStatus, ThreadStatus
 from handler.errors import LeaseLost, PayloadTooLarge, StorageUnavailable
-from handler.storage.runs import INLINE_BYTES, DynamoDBRuns
+from handler.storage.run_arguments import INLINE_BYTES
+from handler.storage.runs import DynamoDBRuns
 from handler.storage.table import Table
 from handler.storage.threads import DynamoDBThreads
 from tests.integration.conftest import LosesResponses, everything

@@ -32,7 +32,7 @@ CANCELLED = Outcome(RunStatus.INTERRUPTED, ThreadStatus.INTERRUPTED)
 
 CONDITIONAL: dict[str, Callable[[], Request]] = {
     "put_new thread": lambda: statements.put_new(thread_to_item(SEEN)),
-    "put_new run": lambda: statements.put_new(run_to_item(RUN, {"B": b"x"})),
+    "put_new run": lambda: statements.put_new(run_to_item(RUN, {"kwargs": {"B": b"x"}})),
     "merge_metadata": lambda: thread_statements.merge_metadata(SEEN, {"S": "{}"}, {"S": "{}"}, NOW),
     "begin_deletion": lambda: thread_statements.begin_deletion("acme", "T"),
     "admit unseen": lambda: lease_statements.admit_on_thread(RUN, LEASE, seen=None),
@@ -66,6 +66,7 @@ CONDITIONAL: dict[str, Callable[[], Request]] = {
     },
     "run_ends failed": lambda: run_statements.run_ends(KEY, FAILED, LATER)["Update"],
     "run_ends undone": lambda: run_statements.run_ends(KEY, UNDONE, LATER)["Delete"],
+    "run_ends undone unread": lambda: run_statements.run_ends(KEY, UNDONE, LATER, unread=True)["Delete"],
     "run_is_stopped": lambda: run_statements.run_is_stopped(RUN, CancelAction.INTERRUPT, NOW),
 }
 READS: dict[str, Callable[[], Request]] = {
