@@ -95,7 +95,7 @@ class Thread:
     """When the last run ended; None: none has."""
     metadata: JsonObject = field(default_factory=dict)
     graph_id: str | None = None
-    """The graph that last ran on the thread."""
+    """The graph that last ran on the thread, or is the first to."""
     assistant_id: str | None = None
     epoch: int = 0
     """The highest epoch ever granted."""

@@ -7,7 +7,7 @@ from handler.domain.models import Run, Thread
 from handler.domain.ports import Where
 from handler.storage import items
 from handler.storage.items import Value, instant, number, text
-from handler.storage.run_statements import RUN_ON_THREAD, config_set, run_values
+from handler.storage.run_statements import FIRST_RUN_ON_THREAD, RUN_ON_THREAD, config_set, run_values
 from handler.storage.statements import (
     EPOCH_AS_SEEN,
     EXISTS,
@@ -47,10 +47,11 @@ def enqueue_on_thread(run: Run, where: Where, cap: int) -> Request:
         condition = condition.replace(LINE_IS_SHORT, FEW_DELAYED)
     return update(
         items.thread_key(run.tenant, run.thread_id),
-        f"SET {line} = list_append(if_not_exists({line}, :none), :line), #updated = :now",
+        f"SET {line} = list_append(if_not_exists({line}, :none), :line), {FIRST_RUN_ON_THREAD}, #updated = :now",
         condition,
         {
             **expiry_values(run.updated_at),
+            **run_values(run),
             ":none": {"L": []},
             ":line": {"L": [text(run.run_id)]},
             ":cap": number(cap),

@@ -18,6 +18,9 @@ NO_PIECES = "attribute_not_exists(#pieces)"
 
 RUN_ON_THREAD = "#active = :run, #graph = :graph, #assistant = :assistant"
 
+# A thread that no run has had names its first one while that waits; another keeps its own until the next begins.
+FIRST_RUN_ON_THREAD = "#graph = if_not_exists(#graph, :graph), #assistant = if_not_exists(#assistant, :assistant)"
+
 
 def run_begins(run: Run, now: datetime, *, handed_on: bool) -> Request:
     """Update of a run on which a driver starts.

@@ -343,6 +343,7 @@ def owned(thread: Thread, lease: Lease) -> bool:
 def awaited_thread(thread: Thread, run: Run) -> Thread:
     """A new thread for which its first run already waits."""
     line = (run.run_id,)
+    thread = replace(thread, graph_id=thread.graph_id or run.graph_id, assistant_id=run.assistant_id)
     return replace(thread, queue=line) if run.due_at is None else replace(thread, delayed=line)
 
 

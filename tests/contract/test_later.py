@@ -6,6 +6,7 @@ import hmac
 import json
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,6 +56,28 @@ def test_a_run_that_is_put_off_waits_and_then_runs(api: httpx.Client, thread_id:
     run = read(api, f"/threads/{thread_id}/runs/{run['run_id']}")
     assert run["started_at"] >= run["created_at"]
     assert read(api, f"/threads/{thread_id}")["status"] == "idle"
+
+
+@pytest.mark.parametrize("made", [True, False], ids=["thread is there", "thread is made"])
+def test_a_thread_shows_the_graph_of_its_first_run_while_that_is_put_off(api: httpx.Client, made: bool) -> None:
+    thread_id = str(uuid.uuid4())
+    if made:
+        api.post("/threads", json={"thread_id": thread_id, "metadata": {"a": 1}})
+    run = start(api, thread_id, after_seconds=600, if_not_exists="create")
+    shown = read(api, f"/threads/{thread_id}")["metadata"]
+    named = {"graph_id": "log", "assistant_id": run["assistant_id"]}
+    assert shown == ({"a": 1, **named} if made else shown | named)
+    assert state_of(api, thread_id)["values"] in ({}, None)
+
+
+def test_a_thread_shows_the_graph_of_its_last_run_while_one_of_another_is_put_off(
+    api: httpx.Client, thread_id: str
+) -> None:
+    wait(api, thread_id, input={"n": 1})
+    before = read(api, f"/threads/{thread_id}")["metadata"]
+    start(api, thread_id, assistant_id="long", input={"steps": 1, "seconds": 0.0}, after_seconds=600)
+    assert read(api, f"/threads/{thread_id}")["metadata"] == before
+    assert before["graph_id"] == "log"
 
 
 def test_a_wait_for_a_run_that_is_put_off_gets_its_result(api: httpx.Client, thread_id: str) -> None:

@@ -201,11 +201,6 @@ REASONS: tuple[Reason, ...] = (
     Reason("A deleted run leaves the state as it is.", r"body\..*", "runs: delete of a finished run"),
     Reason("A negative limit is refused.", "status", "(runs: list of runs|store: search): limit negative"),
     Reason(
-        "A thread takes over the graph of a run that comes later when that run starts.",
-        r"body\.metadata\.(graph_id|assistant_id)",
-        "runs: create for later",
-    ),
-    Reason(
         "A run may have started when its creation is answered, or not.",
         r"body(\[\])?\.(status|updated_at)",
         "(stateless: (batch|create)|runs: create|sdk: runs|javascript: program: (run|second run|stream is joined)).*",

@@ -687,6 +687,36 @@ def test_an_admission_creates_the_thread_if_it_may(world: World) -> None:
     assert queued.queue == ("R002",)
 
 
+@pytest.mark.parametrize("later", [None, LATER], ids=["in the queue", "to come later"])
+def test_a_thread_names_its_first_run_while_that_waits_and_then_the_last_that_began(
+    world: World, later: datetime | None
+) -> None:
+    def other(number: int) -> Run:
+        return run_of(number, graph_id="H", assistant_id="B", due_at=later)
+
+    def names() -> tuple[str | None, str | None]:
+        return world.thread.graph_id, world.thread.assistant_id
+
+    assert names() == (None, None)
+    assert world.runs.enqueue(run_of(1, due_at=later), where=Where.ANY, new_thread=None) is None
+    assert names() == ("G", "A")
+    assert world.runs.enqueue(other(2), where=Where.ANY, new_thread=None) is None
+    assert names() == ("G", "A")
+    for number in (1, 2):
+        if later:
+            assert world.runs.queue_delayed(run_of(number), world.thread)
+    claim = world.runs.start(world.run(1), world.lease(), world.thread)
+    assert claim is not None
+    world.runs.settle(claim, DONE, NOW)
+    assert world.runs.start(world.run(2), world.lease(), world.thread) is not None
+    assert names() == ("H", "B")
+    new = replace(THREAD, thread_id="T4")
+    assert world.runs.enqueue(replace(other(3), thread_id="T4"), where=Where.ANY, new_thread=new) is None
+    made = world.threads.get("acme", "T4")
+    assert made is not None
+    assert (made.graph_id, made.assistant_id) == ("H", "B")
+
+
 def test_an_admission_creates_no_thread_where_there_is_one(world: World) -> None:
     other = replace(THREAD, metadata={"other": True})
     assert isinstance(world.runs.admit(run_of(1), world.lease(), seen=None, new_thread=other), Claim)
