@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import urlencode
@@ -81,7 +82,8 @@ def serve_one(runtime: HTTPConnection) -> None:
         application.sendall(request)
         gateway.sendall(event["requestContext"]["requestId"].encode() + b"\n")
         while data := application.recv(65536):
-            gateway.sendall(data)
+            with suppress(OSError):  # the client has hung up, of which nobody tells the application
+                gateway.sendall(data)
     asked(runtime, "POST", f"{INVOCATION}/{request_id}/response", "{}").read()
 
 

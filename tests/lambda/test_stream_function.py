@@ -11,6 +11,8 @@ import httpx
 import pytest
 from langgraph_sdk import get_sync_client
 
+from infra.smoke.__main__ import main
+from infra.smoke.server import Pace
 from tests.gateway import pumped
 from tests.rie import free_ports, sandbox
 from tests.streaming_gateway import StreamingGateway
@@ -137,3 +139,18 @@ def test_a_wait_that_outlasts_the_functions_time_goes_on_elsewhere_by_one_post(s
         assert posts == [f"/threads/{thread_id}/runs/wait"]
         lasted = [one.ended - one.started for one in gateway.invocations if one.ended is not None]
         assert max(lasted) < 10, "no invocation was ended by the platform"
+
+
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
+def test_the_smoke_test_passes(stacks: Any, stack: Any) -> None:
+    """But for what takes several sandboxes, or a hang-up: what becomes of it on AWS is not known here."""
+    pace = Pace(outlasting_s=3, held_s=3, moment_s=1, worker_s=60, function_s=10)
+    names = ["live_events", "undecodable_body", "python_sdk_outlasts_the_gateway", "held_sandbox"]
+    names += ["redirect_is_followed", "stream_outlasts_the_gateway", "outlasts_the_function", "crons", "turns"]
+    worker = sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60)
+    with (
+        streaming(stacks, stack, timeout_s=10) as gateway,
+        worker as started,
+        pumped(stacks.engine.sqs(), stack.queue_url, started),
+    ):
+        assert main([gateway.url, *names], pace) == 0

@@ -1,0 +1,1 @@
+"""Tries a deployment with the LangGraph SDK: `python -m infra.smoke URL`."""
