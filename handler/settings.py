@@ -27,8 +27,8 @@ class Settings(BaseModel):
     """The role as which Scheduler sends to the queue."""
     webhook_secret: str = ""
     """Key that signs webhooks (Standard Webhooks, HMAC-SHA256); empty: they are not signed."""
-    webhook_allowed_hosts: str = ""
-    """Hosts, comma-separated, that webhooks may name although their addresses are private."""
+    webhook_allowed_hosts: str = Field(default="", pattern=r"^[^*]*$")
+    """Hosts, comma-separated and without wildcards, that webhooks may name although their addresses are private."""
     langgraph_config: Path = Path("langgraph.json")
     """The langgraph.json to serve."""
     tenant_claim: str = ""

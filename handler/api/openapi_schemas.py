@@ -221,6 +221,7 @@ def header(name: str) -> Schema:
 
 
 SUBGRAPHS = query("subgraphs", FLAG)
+SELECT = query("select", listed(TEXT))
 PREFER = header("Prefer")
 IDEMPOTENCY = header("Idempotency-Key")
 LAST_EVENT = header("Last-Event-ID")
@@ -230,14 +231,14 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "GET /assistants/{assistant_id}/graph": (query("xray", {"anyOf": [FLAG, COUNT]}),),
     "GET /assistants/{assistant_id}/subgraphs": (query("recurse", FLAG),),
     "GET /assistants/{assistant_id}/subgraphs/{namespace}": (query("recurse", FLAG),),
-    "GET /threads/{thread_id}/state": (SUBGRAPHS, query("select", listed(TEXT))),
-    "GET /threads/{thread_id}/state/{checkpoint_id}": (SUBGRAPHS, query("select", listed(TEXT))),
-    "GET /threads/{thread_id}/history": (query("limit", COUNT), query("before", TEXT)),
+    "GET /threads/{thread_id}/state": (SUBGRAPHS, SELECT),
+    "GET /threads/{thread_id}/state/{checkpoint_id}": (SUBGRAPHS, SELECT),
+    "GET /threads/{thread_id}/history": (query("limit", COUNT), query("before", TEXT), SELECT),
     "GET /threads/{thread_id}/runs": (
         query("limit", COUNT),
         query("offset", COUNT),
         query("status", TEXT),
-        query("select", listed(TEXT)),
+        SELECT,
     ),
     "POST /threads/{thread_id}/runs": (IDEMPOTENCY,),
     "POST /threads/{thread_id}/runs/wait": (PREFER, IDEMPOTENCY),

@@ -92,9 +92,10 @@ async def get_history(thread_id: str, request: Request, caller: TheCaller, servi
         limit = min(max(int(text), 0), MAX_ROWS)
     except ValueError:
         raise Invalid(f"Invalid limit {text}") from None
+    select = selection(query.getlist("select"))
     thread = await thread_of(services, caller, thread_id)
     states = services.states.history(thread, {}, limit=limit, before=query.get("before"), metadata=None)
-    return json_answer(await services.loop.run(states))
+    return json_answer([selected(state, select) for state in await services.loop.run(states)])
 
 
 @router.post("/threads/{thread_id}/history", openapi_extra=documented(HistoryBody))

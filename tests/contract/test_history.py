@@ -101,8 +101,9 @@ def test_of_a_state_what_is_selected_is_shown(
         api.get(f"/threads/{thread_id}/state/{whole['checkpoint_id']}", params=by).json(),
         api.post(f"/threads/{thread_id}/state/checkpoint", json={"checkpoint": whole["checkpoint"], **by}).json(),
         history(api, thread_id, **by)[0],
+        api.get(f"/threads/{thread_id}/history", params=by).json()[0],
     ]
-    assert answers == [expected] * 4
+    assert answers == [expected] * 5
 
 
 @pytest.mark.parametrize("field", ["value", "valuesx", "run_id", ""])
@@ -113,6 +114,7 @@ def test_a_field_that_no_state_has_is_refused(field: str, api: httpx.Client, thr
         api.get(f"/threads/{thread_id}/state/{UNKNOWN}", params={"select": ["values", field]}),
         api.post(f"/threads/{thread_id}/state/checkpoint", json=at),
         api.post(f"/threads/{thread_id}/history", json={"select": [field]}),
+        api.get(f"/threads/{thread_id}/history", params={"select": field}),
     ):
         assert answer.status_code == 422
         assert repr(field) in answer.json()["detail"]

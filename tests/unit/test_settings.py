@@ -57,6 +57,7 @@ def test_each_setting_is_an_environment_variable(
     [
         ("gateway_timeout_seconds", "0"),
         ("gateway_timeout_seconds", "soon"),
+        ("webhook_allowed_hosts", "*.internal"),
         ("max_body_bytes", "-1"),
         ("default_on_disconnect", "perhaps"),
         ("state_cache_bytes", "-1"),
