@@ -221,6 +221,7 @@ def header(name: str) -> Schema:
 
 
 SUBGRAPHS = query("subgraphs", FLAG)
+CANCELS = query("cancel_on_disconnect", FLAG)
 SELECT = query("select", listed(TEXT))
 PREFER = header("Prefer")
 IDEMPOTENCY = header("Idempotency-Key")
@@ -243,13 +244,13 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "POST /threads/{thread_id}/runs": (IDEMPOTENCY,),
     "POST /threads/{thread_id}/runs/wait": (PREFER, IDEMPOTENCY),
     "POST /threads/{thread_id}/runs/stream": (IDEMPOTENCY,),
-    "GET /threads/{thread_id}/runs/{run_id}/join": (PREFER,),
+    "GET /threads/{thread_id}/runs/{run_id}/join": (PREFER, CANCELS),
     "GET /threads/{thread_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
     "POST /threads/{thread_id}/commands": (IDEMPOTENCY,),
     "GET /threads/{thread_id}/runs/{run_id}/stream": (
         LAST_EVENT,
         query("stream_mode", TEXT),
-        query("cancel_on_disconnect", FLAG),
+        CANCELS,
     ),
     "POST /threads/{thread_id}/runs/{run_id}/cancel": (
         query("wait", FLAG),
@@ -259,6 +260,7 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "POST /runs/wait": (PREFER, IDEMPOTENCY),
     "POST /runs/stream": (IDEMPOTENCY,),
     "POST /runs/cancel": (query("action", one_of("interrupt", "rollback")),),
+    "GET /ok": (query("check_db", FLAG),),
     "GET /store/items": (
         query("key", TEXT, required=True),
         query("namespace", TEXT, required=True),

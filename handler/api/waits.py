@@ -13,6 +13,7 @@ from handler.api.answers import encode, error_answer, status_of
 from handler.api.dialects import still_running
 from handler.api.invocation import bounds_of, buffered
 from handler.api.services import Services
+from handler.api.threads import truthy
 from handler.api.web_adapter import CutOff
 from handler.domain.models import CancelAction, Run, to_ms
 from handler.errors import ServiceError
@@ -65,8 +66,10 @@ async def waited(request: Request, services: Services, run: Run, admitted: Admit
     follow = services.waiter.follow(run, admitted, window_s=bounds.window_s, limit_s=bounds.limit_s)
     if not buffered(request) and preferences.wait_s is None:
         following = services.loop.submit(follow)
-        cancels = admitted is not None and run.kwargs.get("on_disconnect") == "cancel"
-        body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels, joins=admitted is None)
+        joins = admitted is None
+        asked = truthy(request.query_params.get("cancel_on_disconnect"))
+        cancels = asked if joins else run.kwargs.get("on_disconnect") == "cancel"
+        body = heartbeats(services, run, asyncio.wrap_future(following), cancels=cancels, joins=joins)
         return StreamingResponse(body, media_type="application/json", headers=headers)
     result = await services.loop.run(follow)
     if result is None:
@@ -160,5 +163,5 @@ async def heartbeats(
     finally:
         if not ended.done() and cancels:
             services.loop.submit(services.cancellation.cancel(run, CancelAction.INTERRUPT))
-        elif joins:
+        if joins:
             ended.cancel()

@@ -342,6 +342,18 @@ def test_on_disconnect_cancel_ends_the_run_of_a_caller_who_hangs_up(
     assert len(state["values"]["entries"]) < 16
 
 
+@pytest.mark.parametrize(("query", "status"), [("", "success"), ("0", "success"), ("1", "interrupted")])
+def test_who_joins_a_run_cancels_it_by_hanging_up_only_if_asked_to(
+    query: str, status: str, api: httpx.Client, thread_id: str
+) -> None:
+    given = {"input": {"n": 16, "seconds": 0.25}, "on_disconnect": "continue"}
+    run_id = api.post(f"/threads/{thread_id}/runs", json={"assistant_id": "log", **given}).json()["run_id"]
+    params = {"cancel_on_disconnect": query} if query else {}
+    with pytest.raises(httpx.ReadTimeout):
+        api.get(f"/threads/{thread_id}/runs/{run_id}/join", params=params, timeout=2).read()
+    assert ended(api, thread_id) == status
+
+
 @pytest.mark.parametrize("value", ["cancel", "continue"])
 def test_on_disconnect_changes_nothing_for_a_caller_who_stays(value: str, api: httpx.Client, thread_id: str) -> None:
     assert post(api, thread_id, on_disconnect=value).json()["entries"] == ["e-0"]

@@ -83,6 +83,12 @@ REASONS: tuple[Reason, ...] = (
         "threads: read with ttl",
     ),
     Reason(
+        "A ttl that says how a thread goes and not when is 422, unless langgraph.json has a default; the reference in "
+        "memory passes over it.",
+        r"status",
+        "threads: .*: ttl without minutes",
+    ),
+    Reason(
         "A state cannot be changed at a checkpoint that is not there; the reference begins a branch from nothing.",
         r"status|body\..*",
         "state: update: (unknown checkpoint|checkpoint_id no UUID)",
@@ -122,6 +128,12 @@ REASONS: tuple[Reason, ...] = (
         "A checkpoint always names its namespace.", r"body\.checkpoint\.checkpoint_ns", "(state|sdk|javascript): .*"
     ),
     Reason(
+        "`select` leaves of a state what it names, as the SDKs say, and is 422 for what no state has; the reference "
+        "shows all.",
+        r"status|body(\[\]|\.length)?(\..*)?",
+        "state: select: .*",
+    ),
+    Reason(
         "A checkpoint's id is checked wherever one is given.",
         "status",
         "state: state at a checkpoint that is not there: no UUID",
@@ -146,6 +158,11 @@ REASONS: tuple[Reason, ...] = (
         "All of a context stands in `configurable`, not only what the context's schema names.",
         r"body\.seen_configurable\.zzz",
         "wait: context: unknown fields",
+    ),
+    Reason(
+        "`langsmith_tracer` is refused by name; the reference passes over it where nothing is traced.",
+        r"status|body(\..*)?",
+        "wait: page above the reference: langsmith_tracer",
     ),
     Reason(
         "Unknown fields of `config` are ignored; the reference moves them to `configurable`.",

@@ -120,6 +120,13 @@ def history_by_get(s: Session, query: Any) -> None:
     s.get(f"{s.at}/history", params=query)
 
 
+@area.each({"a field": ["next"], "a value": ["values.done"], "an unknown field": ["zzz"]})
+def select(s: Session, names: list[str]) -> None:
+    s.ran("long", TWO_STEPS)
+    s.get(f"{s.at}/state", params={"select": names})
+    s.post(f"{s.at}/history", {"limit": 2, "select": names})
+
+
 @area.scenario
 def history_before_a_checkpoint(s: Session) -> None:
     s.ran("long", TWO_STEPS)

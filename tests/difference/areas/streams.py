@@ -48,6 +48,9 @@ def failure_in_mode(s: Session, mode: str) -> None:
         "none": [],
         "unknown": "zzz",
         "one unknown": ["values", "zzz"],
+        "tools": "tools",
+        "lifecycle": "lifecycle",
+        "tools among others": ["values", "tools"],
     }
 )
 def several_modes(s: Session, modes: Any) -> None:

@@ -25,6 +25,7 @@ area = Area("threads")
         "supersteps none": {"supersteps": []},
         "supersteps without a graph": {"supersteps": [{"updates": [{"values": {}, "as_node": "x"}]}]},
         "ttl minutes": {"ttl": {"ttl": 60, "strategy": "delete"}},
+        "ttl without minutes": {"ttl": {"strategy": "delete"}},
         "ttl of unknown strategy": {"ttl": {"ttl": 60, "strategy": "nope"}},
         "ttl a string": {"ttl": "x"},
     }
@@ -128,6 +129,7 @@ def read_with_ttl(s: Session) -> None:
         "no metadata": {},
         "a string": {"metadata": "x"},
         "ttl": {"metadata": {}, "ttl": {"ttl": 30, "strategy": "delete"}},
+        "ttl without minutes": {"metadata": {}, "ttl": {"strategy": "delete"}},
         "unknown field": {"metadata": {"a": 2}, "zzz": 1},
     }
 )

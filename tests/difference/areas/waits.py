@@ -254,6 +254,9 @@ def field(s: Session, fields: Any) -> None:
         "interrupt_before null": {"interrupt_before": None},
         "stream": {"stream": False},
         "on_completion": {"on_completion": "keep"},
+        "langsmith_tracer": {"langsmith_tracer": {"project_name": "a"}},
+        "strict_resume": {"strict_resume": True},
+        "strict_resume false": {"strict_resume": False, "langsmith_tracer": {}},
     }
 )
 def page_above_the_reference(s: Session, fields: Any) -> None:
