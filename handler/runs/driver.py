@@ -253,7 +253,7 @@ class Drive:
             outcome = timed_out(state.next, self.limit_s) if stuck else None
         if outcome is None:
             return None
-        if outcome.status is RunStatus.SUCCESS and state.next:
+        if outcome.thread_status is ThreadStatus.IDLE and state.next:
             outcome = replace(outcome, thread_status=ThreadStatus.INTERRUPTED)
         return replace(outcome, checkpoint_id=state.config["configurable"].get("checkpoint_id"))
 
@@ -387,11 +387,15 @@ class Drive:
 
     def _failure(self, error: Exception) -> Outcome:
         """The outcome of a graph's exception; those of the driver itself, however wrapped, are raised as such."""
+        from langgraph.errors import UnknownInterruptError
+
         own = _own_failure(error)
         if own is not None:
             raise own
         log.warning("run failed", extra={**self._fields, "error": type(error).__name__})
         described = describe_error(error)
+        if isinstance(error, UnknownInterruptError):  # a strict resume: nothing was done, and the question stands
+            return Outcome(RunStatus.ERROR, ThreadStatus.IDLE, error=described)
         return failed(described["error"], described["message"])
 
 

@@ -463,11 +463,13 @@ def test_a_strict_resume_that_answers_no_waiting_interrupt_fails_and_the_questio
     resume: Json, api: httpx.Client, thread_id: str
 ) -> None:
     [interrupt] = asked(api, thread_id)["__interrupt__"]
-    before = state_of(api, thread_id)
+    before, thread = state_of(api, thread_id), read(api, f"/threads/{thread_id}")
     failed = wait(api, thread_id, command={"resume": resume}, strict_resume=True)
     assert failed["__error__"]["error"] == "UnknownInterruptError"
     assert last_run(api, thread_id)["status"] == "error"
     assert state_of(api, thread_id) == before
+    shown = ("status", "interrupts", "values", "error")
+    assert [read(api, f"/threads/{thread_id}").get(name) for name in shown] == [thread.get(name) for name in shown]
     answered = wait(api, thread_id, command={"resume": {interrupt["id"]: "named"}}, strict_resume=True)
     assert answered["answer"] == "named"
     assert read(api, "/info")["flags"]["strict_resume"] is True

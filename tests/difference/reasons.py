@@ -99,6 +99,12 @@ REASONS: tuple[Reason, ...] = (
         "threads: (search|count): values.*",
     ),
     Reason(
+        "Metadata and values filter as Postgres' `@>`: lists by their elements, and `true` is not 1; the reference in "
+        "memory compares lists as a whole, and takes `true` for 1.",
+        r"header\.x-pagination-total|body\.length",
+        "(threads|crons): search: metadata (true for 1|of a part of a list)",
+    ),
+    Reason(
         "`keep_latest` is done; the reference in memory cannot.",
         r"status|body\.length",
         "threads: prune: keep latest",

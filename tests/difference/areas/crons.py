@@ -103,6 +103,8 @@ def patch(s: Session, body: Any) -> None:
 @area.each(
     {
         "metadata": {},
+        "metadata true for 1": {"metadata": {"number": True}},
+        "metadata of a part of a list": {"metadata": {"list": [{"a": 2}]}},
         "enabled": {"enabled": False},
         "limit": {"limit": 1, "sort_by": "created_at", "sort_order": "asc"},
         "offset": {"offset": 1, "sort_by": "created_at", "sort_order": "asc"},
@@ -116,13 +118,14 @@ def patch(s: Session, body: Any) -> None:
     }
 )
 def search(s: Session, body: Any) -> None:
+    metadata = {"tag": s.tag, "number": 1, "list": [1, {"a": 2}]}
     crons = [
         s.quiet.post(
-            "/runs/crons", {**NEW_YEAR, "schedule": f"0 0 {day} 1 *", "enabled": day != 2, "metadata": {"tag": s.tag}}
+            "/runs/crons", {**NEW_YEAR, "schedule": f"0 0 {day} 1 *", "enabled": day != 2, "metadata": metadata}
         )
         for day in (1, 2, 3)
     ]
-    s.post("/runs/crons/search", {**body, "metadata": {"tag": s.tag}})
+    s.post("/runs/crons/search", {**body, "metadata": {"tag": s.tag, **body.get("metadata", {})}})
     s.post("/runs/crons/count", {"metadata": {"tag": s.tag}})
     for cron in crons:
         s.quiet.delete(f"/runs/crons/{cron['cron_id']}")

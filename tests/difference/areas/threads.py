@@ -168,7 +168,7 @@ def three(s: Session) -> list[str]:
     for number, (graph, given) in enumerate(
         (("long", {"steps": 1, "seconds": 0}), ("human", {"question": "q"}), (None, None))
     ):
-        metadata = {"tag": s.tag, "number": number, "kind": {"even": number % 2 == 0}}
+        metadata = {"tag": s.tag, "number": number, "kind": {"even": number % 2 == 0}, "list": [1, {"a": 2}]}
         thread = s.quiet.post("/threads", {"metadata": metadata})["thread_id"]
         if graph:
             s.quiet.post(f"/threads/{thread}/runs/wait", {"assistant_id": graph, "input": given})
@@ -181,6 +181,10 @@ def three(s: Session) -> list[str]:
         "metadata": {},
         "metadata of an object": {"metadata": {"kind": {"even": True}}},
         "metadata that fits none": {"metadata": {"number": 9}},
+        "metadata true for 1": {"metadata": {"number": True}},
+        "metadata of a list": {"metadata": {"list": [1, {"a": 2}]}},
+        "metadata of a part of a list": {"metadata": {"list": [{"a": 2}]}},
+        "metadata of an element for a list": {"metadata": {"list": 1}},
         "status idle": {"status": "idle"},
         "status interrupted": {"status": "interrupted"},
         "status busy": {"status": "busy"},
