@@ -65,8 +65,8 @@ class Settings(BaseModel):
     """Origins whose pages may call from a browser, comma-separated, or `*`; empty: none."""
     service_name: str = "langgraph-lambda"
     """What the metrics of this deployment are told apart by."""
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    """From which level on this service logs."""
+    log_level: str = Field(default="INFO", pattern="^(INFO|WARNING|ERROR)$")
+    """From which level on lines are logged; DEBUG lines of other packages hold requests, and so what users said."""
 
     @model_validator(mode="before")
     @classmethod

@@ -61,8 +61,6 @@ LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 """Lambda's names of levels, where Python's differ."""
 
 OWN_LOGGERS = "handler"
-LOUDEST_OF_OTHERS = logging.INFO
-"""Other packages' DEBUG lines hold requests, and so what users said: they are never written."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "aws_request_id", "tenant_id"}
 _context: ContextVar[Mapping[str, str]] = ContextVar("correlation", default={})  # noqa: B039 - never changed in place
@@ -171,8 +169,8 @@ def configure_logging(service: str, level: str) -> None:
     handler.addFilter(LoudOrCounted(threshold))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(LOUDEST_OF_OTHERS, threshold))
-    logging.getLogger(OWN_LOGGERS).setLevel(min(logging.INFO, threshold))
+    root.setLevel(threshold)
+    logging.getLogger(OWN_LOGGERS).setLevel(logging.INFO)
     # They report each request at INFO, which its metrics and ours do better.
     for chatty in ("httpx", "httpcore", "botocore", "mangum", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -47,7 +47,8 @@ JavaScript {javascript}) and the reference server, `langgraph dev` (langgraph-ap
 | no: 501 with a body that names the endpoint | {no} |
 
 A parameter that is not supported is answered 501 as well, by its name. Unknown paths are 404; unknown fields are
-ignored, as by the reference, but none that an SDK sends is unknown. Every error is `{{"detail": "…"}}`.
+ignored, as by the reference. Of what the SDKs send these are unknown: the JavaScript SDK's `reason` of a cancel,
+`streamNamespaces`, and `checkpoint_id` of a joined stream. Every error is `{{"detail": "…"}}`.
 """
 
 DIFFERENCES = """\
