@@ -24,12 +24,19 @@ GATEWAY_S = 2.5
 WINDOW_S = GATEWAY_S * 4 / 5
 STEPS = 16
 RUN = {"steps": STEPS, "seconds": 3 * WINDOW_S / STEPS}
-WHOLE = [("metadata", None), ("values", None), *(("values", done) for done in range(1, STEPS + 1))]
 
 Part = tuple[str, Any]
 """An event's name, and how many steps it says are done."""
 Streams = Callable[[str, str, Any], list[Part]]
 """Streams with one client: URL, thread, input."""
+
+
+def whole(steps: int) -> list[Part]:
+    """The stream of a run of so many steps."""
+    return [("metadata", None), ("values", None), *(("values", done) for done in range(1, steps + 1))]
+
+
+WHOLE = whole(STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +143,11 @@ def test_a_remote_graph_within_another_graph_takes_three_windows(gateway: Gatewa
 
 
 def test_where_extensions_are_refused_a_worker_streams_on(stacks: Any) -> None:
+    """Steps are shorter than a tenth of the window, for which a driver waits for one to end before it cuts it off."""
+    run = {"steps": 48, "seconds": 3 * WINDOW_S / 48}
     refused = stacks.stack(members=2, timeout_s=GATEWAY_S, REFUSE_EXTENSIONS="1")
     with refused as stack, sandbox(stacks.artefact, stack.environment, "handler.worker.handler", 60) as worker:
         thread_id = str(uuid.uuid4())
         with pumped(stacks.engine.sqs(), stack.queue_url, worker):
-            assert python_sync(stack.gateway.url, thread_id, RUN) == WHOLE
+            assert python_sync(stack.gateway.url, thread_id, run) == whole(48)
         assert len(stack.gateway.posts()) == 1
