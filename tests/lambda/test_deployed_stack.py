@@ -252,7 +252,8 @@ def forget_who_deletes(stack: Deployed) -> None:
     (mapping,) = [mapping for mapping in mappings if "/stream/" in mapping["EventSourceArn"]]
     (pattern,) = (json.loads(each["Pattern"]) for each in mapping["FilterCriteria"]["Filters"])
     assert pattern.pop("userIdentity") == {"principalId": ["dynamodb.amazonaws.com"]}
-    filters = {"Filters": [{"Pattern": json.dumps(pattern)}]}
+    # Those that are written are not deleted: DynamoDB's TTL does nothing else.
+    filters = {"Filters": [{"Pattern": json.dumps({**pattern, "eventName": ["REMOVE"]})}]}
     functions.update_event_source_mapping(UUID=mapping["UUID"], FilterCriteria=filters)
 
 
