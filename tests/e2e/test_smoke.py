@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Request failed, attempting recon
 
 EXAMPLES = Path(__file__).parents[2] / "langgraph.json"
 GATEWAY_S = 1.5
-PACE = Pace(outlasting_s=2.5, held_s=1.5, moment_s=0.3, gone_s=8, worker_s=20)
+PACE = Pace(outlasting_s=2.5, held_s=1.5, moment_s=1, gone_s=20, worker_s=60)
 KEY = "a key"
 
 
