@@ -4,7 +4,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,16 +29,24 @@ def python_endpoints() -> set[str]:
 
 
 @cache
+def python_functions() -> Sequence[tuple[str, ast.FunctionDef]]:
+    """The functions of the Python SDK's clients, overloads too: `threads.create`, and its source."""
+    found = []
+    for source in (Path(langgraph_sdk.__file__).parent / "_sync").glob("*.py"):
+        client = "crons" if source.stem == "cron" else source.stem
+        functions = (one for one in ast.walk(ast.parse(source.read_text())) if isinstance(one, ast.FunctionDef))
+        found += [(f"{client}.{function.name}", function) for function in functions]
+    return found
+
+
+@cache
 def python_methods() -> dict[str, set[str]]:
     """What each method of the Python SDK calls: `threads.create` → endpoints."""
     found: dict[str, set[str]] = {}
-    for source in (Path(langgraph_sdk.__file__).parent / "_sync").glob("*.py"):
-        client = "crons" if source.stem == "cron" else source.stem
-        for function in ast.walk(ast.parse(source.read_text())):
-            if isinstance(function, ast.FunctionDef):
-                called = found.setdefault(f"{client}.{function.name}", set())
-                for method, first in calls_in(function):
-                    called |= {f"{method} {path}" for path in set(paths_in(first)) or set(paths_in(function))}
+    for name, function in python_functions():
+        called = found.setdefault(name, set())
+        for method, first in calls_in(function):
+            called |= {f"{method} {path}" for path in set(paths_in(first)) or set(paths_in(function))}
     return found
 
 
@@ -46,11 +54,8 @@ def python_methods() -> dict[str, set[str]]:
 def python_fields() -> dict[str, set[str]]:
     """The names of all that each method of the Python SDK writes into dictionaries: `threads.create` → names."""
     found: dict[str, set[str]] = {}
-    for source in (Path(langgraph_sdk.__file__).parent / "_sync").glob("*.py"):
-        client = "crons" if source.stem == "cron" else source.stem
-        for function in ast.walk(ast.parse(source.read_text())):
-            if isinstance(function, ast.FunctionDef):
-                found.setdefault(f"{client}.{function.name}", set()).update(names_written(function))
+    for name, function in python_functions():
+        found.setdefault(name, set()).update(names_written(function))
     return found
 
 
