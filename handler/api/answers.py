@@ -1,11 +1,12 @@
 """Answers in JSON, and the one shape of errors."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from handler.domain.models import JsonObject
 from handler.errors import (
     BadRequest,
     Conflict,
@@ -18,6 +19,8 @@ from handler.errors import (
     StorageUnavailable,
 )
 from handler.runs.encoding import encode as encode
+
+T = TypeVar("T")
 
 STATUS_OF: Mapping[type[ServiceError], int] = {
     BadRequest: 400,
@@ -45,6 +48,17 @@ def plain(value: Any) -> Any:
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
     return Response(encode(value), status, headers=headers, media_type="application/json")
+
+
+def page_answer(
+    found: Sequence[T], shown: Callable[[T], JsonObject], *, offset: int, limit: int, select: Sequence[str] | None
+) -> Response:
+    """One page of what was found, each row with the fields of `select`; all of them where it names none."""
+    end = offset + limit
+    page = [shown(one) for one in found[offset:end]]
+    if select:
+        page = [{name: row[name] for name in select} for row in page]
+    return json_answer(page, headers=page_headers(offset + len(page), more=len(found) > end))
 
 
 def page_headers(end: int, *, more: bool) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from handler.api.answers import json_answer, page_headers
+from handler.api.answers import json_answer, page_answer
 from handler.api.assistant_bodies import (
     AssistantCountBody,
     AssistantCreateBody,
@@ -155,11 +155,7 @@ async def search_assistants(
     found = await fitting(services, caller, body)
     found.sort(key=lambda one: one.assistant_id)
     found.sort(key=lambda one: _sorted_as(one, body.sort_by), reverse=body.sort_order == "desc")
-    end = body.offset + body.limit
-    page = [shown_assistant(one) for one in found[body.offset : end]]
-    if body.select:
-        page = [{name: row[name] for name in body.select} for row in page]
-    return json_answer(page, headers=page_headers(body.offset + len(page), more=len(found) > end))
+    return page_answer(found, shown_assistant, offset=body.offset, limit=body.limit, select=body.select)
 
 
 @router.post("/assistants/count", openapi_extra=documented(AssistantCountBody))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from handler.api.answers import json_answer, page_headers
+from handler.api.answers import json_answer, page_answer
 from handler.api.auth import TheCaller
 from handler.api.bodies import body_of, checked, documented, parsed_body
 from handler.api.cron_schemas import CronBody, CronCountBody, CronPatchBody, CronSearchBody, shown_cron
@@ -138,11 +138,7 @@ async def search_crons(
         key=lambda cron: (getattr(cron, field) is None, getattr(cron, field) or ""),
         reverse=(body.sort_order or "desc") == "desc",
     )
-    end = body.offset + body.limit
-    page = [shown_cron(cron) for cron in found[body.offset : end]]
-    if body.select:
-        page = [{name: row[name] for name in body.select} for row in page]
-    return json_answer(page, headers=page_headers(body.offset + len(page), more=len(found) > end))
+    return page_answer(found, shown_cron, offset=body.offset, limit=body.limit, select=body.select)
 
 
 @router.post("/runs/crons/count", openapi_extra=documented(CronCountBody))

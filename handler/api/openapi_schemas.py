@@ -247,11 +247,7 @@ PARAMETERS: dict[str, tuple[Schema, ...]] = {
     "GET /threads/{thread_id}/runs/{run_id}/join": (PREFER, CANCELS),
     "GET /threads/{thread_id}/stream": (LAST_EVENT, query("stream_mode", TEXT)),
     "POST /threads/{thread_id}/commands": (IDEMPOTENCY,),
-    "GET /threads/{thread_id}/runs/{run_id}/stream": (
-        LAST_EVENT,
-        query("stream_mode", TEXT),
-        CANCELS,
-    ),
+    "GET /threads/{thread_id}/runs/{run_id}/stream": (LAST_EVENT, query("stream_mode", TEXT), CANCELS),
     "POST /threads/{thread_id}/runs/{run_id}/cancel": (
         query("wait", FLAG),
         query("action", one_of("interrupt", "rollback")),

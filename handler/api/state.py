@@ -1,6 +1,6 @@
 """/threads/{id}/state and /threads/{id}/history, the part of `client.threads` that reads checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -95,7 +95,7 @@ async def get_history(thread_id: str, request: Request, caller: TheCaller, servi
     select = selection(query.getlist("select"))
     thread = await thread_of(services, caller, thread_id)
     states = services.states.history(thread, {}, limit=limit, before=query.get("before"), metadata=None)
-    return json_answer([selected(state, select) for state in await services.loop.run(states)])
+    return await states_answer(services, states, select)
 
 
 @router.post("/threads/{thread_id}/history", openapi_extra=documented(HistoryBody))
@@ -107,7 +107,15 @@ async def post_history(
 ) -> Response:
     """List the states of a thread or of a subgraph, newest first, by metadata."""
     select = selection(body.select or ())
-    return await history_answer(services, await thread_of(services, caller, thread_id), body, select)
+    thread = await thread_of(services, caller, thread_id)
+    before = body.before
+    if isinstance(before, BeforeBody):
+        before = before.configurable
+    if isinstance(before, CheckpointBody):
+        before = before.checkpoint_id
+    checkpoint = named(body.checkpoint) if body.checkpoint else {}
+    states = services.states.history(thread, checkpoint, limit=body.limit, before=before, metadata=body.metadata)
+    return await states_answer(services, states, select)
 
 
 def selection(fields: Sequence[str]) -> Sequence[str]:
@@ -122,12 +130,12 @@ def selected(state: JsonObject, select: Sequence[str]) -> JsonObject:
     """A state with what is to be shown of it."""
     if not select:
         return state
-    values = state["values"]
     keys = {name.removeprefix(ONE_VALUE) for name in select if name.startswith(ONE_VALUE)}
     if keys and "values" not in select:
-        values = {name: value for name, value in values.items() if name in keys} if isinstance(values, dict) else {}
+        values = state["values"] if isinstance(state["values"], dict) else {}
+        state = {**state, "values": {name: value for name, value in values.items() if name in keys}}
         select = [*select, "values"]
-    return {name: values if name == "values" else value for name, value in state.items() if name in select}
+    return {name: value for name, value in state.items() if name in select}
 
 
 async def state_answer(
@@ -138,15 +146,10 @@ async def state_answer(
     return json_answer(selected(state, select))
 
 
-async def history_answer(services: Services, thread: Thread, body: HistoryBody, select: Sequence[str]) -> Response:
+async def states_answer(
+    services: Services, states: Coroutine[Any, Any, list[JsonObject]], select: Sequence[str]
+) -> Response:
     """States, newest first."""
-    before = body.before
-    if isinstance(before, BeforeBody):
-        before = before.configurable
-    if isinstance(before, CheckpointBody):
-        before = before.checkpoint_id
-    checkpoint = named(body.checkpoint) if body.checkpoint else {}
-    states = services.states.history(thread, checkpoint, limit=body.limit, before=before, metadata=body.metadata)
     return json_answer([selected(state, select) for state in await services.loop.run(states)])
 
 
